@@ -1,0 +1,21 @@
+"""metalib: first-order meta-learning, computed so that every formula can be checked.
+
+The modules build on one another; each imports only from those above it in this list:
+
+    errors          what goes wrong, said clearly
+    params          algebra on weights
+    derivatives     losses, gradients, Hessian-vector products
+    models          networks as plain functions of (weights, inputs)
+    tasks           distributions of tasks
+    inner           the inner loop and its Trajectory
+    meta_gradients  Trajectory -> meta-gradient
+    taylor          the expansions of section 5
+    manifolds       solution manifolds and projections of section 5.2
+    evaluation      adapt and score
+    store           results, checkpoints and where they came from
+    training        the outer loop
+    experiments     one module per figure or table
+    plotting        results -> figures
+"""
+
+__version__ = "1.0.0"
