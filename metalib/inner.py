@@ -97,13 +97,18 @@ class Adam:
 
     def step(self, params: Params, g: Params, state: AdamState) -> tuple[Params, AdamState]:
         """Return φ after one step, and the moments that include g."""
+        direction, state = self.direction(g, state)
+        return add_scaled(params, direction, -self.alpha), state
+
+    def direction(self, g: Params, state: AdamState) -> tuple[Params, AdamState]:
+        """Return m̂ / (√v̂ + eps), and the moments that include g."""
         steps = state.steps + 1
         first = {n: torch.lerp(g[n], state.first[n], self.beta1) for n in g}
         second = {n: torch.lerp(g[n].square(), state.second[n], self.beta2) for n in g}
         correction1 = 1.0 - self.beta1**steps
         correction2 = 1.0 - self.beta2**steps
         direction = {n: (first[n] / correction1) / ((second[n] / correction2).sqrt() + self.eps) for n in g}
-        return add_scaled(params, direction, -self.alpha), AdamState(steps, first, second)
+        return direction, AdamState(steps, first, second)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,8 @@ def combination_of_displacements(trajectory: Trajectory, weights: Weights) -> Pa
     This is what training moves against: with c = (1, …, 1) it is φ_1 − φ_{k+1}, Reptile's difference
     (Nichol et al. 2018, Algorithm 1 and Eq. 5).
     """
+    if trajectory.state is None:
+        return scale(combination(trajectory, weights), trajectory.alpha)
     return _weighted_sum([trajectory.displacement(i) for i in range(1, trajectory.k + 1)], weights)
 
 

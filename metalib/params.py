@@ -20,11 +20,9 @@ Params = dict[str, Tensor]
 Factor = float | Tensor
 
 
-def _broadcast(factor: Factor, tensor: Tensor) -> Factor:
+def _broadcast(factor: Tensor, tensor: Tensor) -> Tensor:
     """Give a factor of one number per run trailing axes, so that it multiplies run by run."""
-    if isinstance(factor, Tensor) and factor.ndim == 1:
-        return factor.reshape(-1, *[1] * (tensor.ndim - 1))
-    return factor
+    return factor.reshape(-1, *[1] * (tensor.ndim - 1)) if factor.ndim == 1 else factor
 
 
 def add(a: Params, b: Params) -> Params:
@@ -39,7 +37,9 @@ def subtract(a: Params, b: Params) -> Params:
 
 def scale(a: Params, factor: Factor) -> Params:
     """Return factor · a."""
-    return {name: value * _broadcast(factor, value) for name, value in a.items()}
+    if isinstance(factor, Tensor):
+        return {name: value * _broadcast(factor, value) for name, value in a.items()}
+    return {name: value * factor for name, value in a.items()}
 
 
 def add_scaled(a: Params, b: Params, factor: Factor) -> Params:
@@ -49,7 +49,7 @@ def add_scaled(a: Params, b: Params, factor: Factor) -> Params:
     {'w': tensor([0., 1.])}
     """
     if isinstance(factor, Tensor):
-        return {name: a[name] + _broadcast(factor, b[name]) * b[name] for name in a}
+        return {name: torch.addcmul(a[name], b[name], _broadcast(factor, b[name])) for name in a}
     return {name: torch.add(a[name], b[name], alpha=factor) for name in a}
 
 

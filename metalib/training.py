@@ -1,0 +1,248 @@
+"""The outer loop: frozen configurations in, trained initializations and their history out.
+
+A call trains a *stack* of runs side by side. The runs may differ in algorithm, seed and step sizes;
+they share the shape of the inner loop. A run alone is a stack of one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from metalib import store
+from metalib.config import TrainingConfig
+from metalib.derivatives import MinibatchLoss
+from metalib.errors import DivergenceError, StoreError, require
+from metalib.inner import Adam, AdamState
+from metalib.outer import OuterState, OuterStep, outer_step
+from metalib.params import Factor, Params
+from metalib.tasks import BLOCK, TaskFamily
+
+CHECKPOINT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves.
+
+    Attributes:
+        configs: the runs, in the order of the stack.
+        phi: the trained initialization of every run.
+        inner: the moments of an inner Adam, from which evaluation starts; `None` for SGD.
+        history: one row per run and block of `BLOCK` outer iterations, with the mean of L_1(φ_1)
+            (`loss_before`) and of L_k(φ_k) (`loss_after`) over the block.
+        seconds: wall time spent, earlier attempts included.
+    """
+
+    configs: tuple[TrainingConfig, ...]
+    phi: Params
+    inner: AdamState | None
+    history: pd.DataFrame
+    seconds: float
+
+
+@dataclass
+class _Progress:
+    """How far a stack has come: everything that a checkpoint must hold."""
+
+    iteration: int
+    state: OuterState
+    losses: list[np.ndarray] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name.
+
+    Raises:
+        InputError: if this machine has no such device.
+    """
+    available = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    known = {*available, "cuda"} if len(available) > 1 else set(available)
+    require(name in known, f"device is {name!r}; this machine has {', '.join(available)}")
+    return torch.device(name)
+
+
+def train(
+    family: TaskFamily,
+    configs: Sequence[TrainingConfig],
+    *,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    progress: bool = False,
+) -> Trained:
+    """Train a stack of runs.
+
+    Args:
+        family: the tasks, and the model that learns them.
+        configs: one configuration per run.
+        device: "cpu", "cuda" or "cuda:i".
+        checkpoint: where to keep unfinished work. If the file exists, training goes on from it, and
+            ends bit for bit where an uninterrupted training ends.
+        progress: show a progress bar on the standard error stream.
+
+    Raises:
+        InputError: if the runs cannot share a stack, or the device is not there.
+        DivergenceError: if a loss or a weight is no longer finite.
+        StoreError: if the checkpoint is damaged or belongs to other runs.
+
+    Source: Nichol et al. 2018, Algorithm 1 and Eq. 5.
+    """
+    place = choose_device(device)
+    phi = _stack_of([family.initialize(config.seed) for config in configs], place)
+    first = configs[0]
+    # Adam's moments run on from task to task, so its tasks must follow one another.
+    width = 1 if first.inner == "adam" else first.tasks
+    step = outer_step(configs, width, place, next(iter(phi.values())).dtype)
+    identity = store.digest([repr(family), *[config.as_dict() for config in configs]])
+    run = _load(checkpoint, identity, place) or _Progress(0, _initial_state(first, phi))
+    saved = time.monotonic()
+    with tqdm(total=first.iterations, initial=run.iteration, unit="it", disable=not progress) as bar:
+        while run.iteration < first.iterations:
+            started = time.monotonic()
+            done = _train_block(family, step, run, width, place)
+            run.seconds += time.monotonic() - started
+            bar.update(done)
+            finished = run.iteration == first.iterations
+            if checkpoint and (finished or time.monotonic() - saved > CHECKPOINT_SECONDS):
+                _save(checkpoint, identity, run)
+                saved = time.monotonic()
+    return Trained(tuple(configs), run.state.phi, run.state.inner, _history(configs, run.losses), run.seconds)
+
+
+def _train_block(family: TaskFamily, step: OuterStep, run: _Progress, width: int, place: torch.device) -> int:
+    """Take the outer iterations of one block and return how many they were."""
+    configs = step.configs
+    stop = min(run.iteration + BLOCK, configs[0].iterations)
+    drawn = _draw(family, configs, run.iteration // BLOCK, width, place)
+    epsilons = _epsilons(configs, run.iteration, stop, next(iter(run.state.phi.values())))
+    values = []
+    for i in range(stop - run.iteration):
+        run.state, inner_losses = step(run.state, _losses(family, drawn, i), epsilons[i])
+        values.append(inner_losses[:, [0, -1]])
+    means = torch.stack(values).mean(0)
+    done = len(values)
+    _require_finite(configs, means, run)
+    run.losses.append(means.to("cpu", torch.float64).numpy())
+    run.iteration = stop
+    return done
+
+
+def _draw(
+    family: TaskFamily, configs: Sequence[TrainingConfig], block: int, width: int, place: torch.device
+) -> dict[str, Tensor]:
+    """Draw a block for all runs, as arrays of shape [BLOCK, tasks / width, k, runs · width, …]."""
+    first = configs[0]
+    by_seed = {seed: family.draw(seed, block, first.tasks, first.k) for seed in {c.seed for c in configs}}
+    drawn = {}
+    for name in by_seed[first.seed]:
+        # [runs, BLOCK, tasks, k, …]: runs of the same seed see the same tasks.
+        array = torch.from_numpy(np.stack([by_seed[config.seed][name] for config in configs]))
+        array = array.unflatten(2, (-1, width)).movedim(0, 2).movedim(4, 2).flatten(3, 4)
+        drawn[name] = array.contiguous().to(place)
+    return drawn
+
+
+def _losses(family: TaskFamily, drawn: dict[str, Tensor], i: int) -> list[list[MinibatchLoss]]:
+    groups, k = next(iter(drawn.values())).shape[1:3]
+    return [
+        [family.loss({name: array[i, task, j] for name, array in drawn.items()}) for j in range(k)]
+        for task in range(groups)
+    ]
+
+
+def _epsilons(configs: Sequence[TrainingConfig], start: int, stop: int, like: Tensor) -> list[Factor]:
+    """Return ε of every outer iteration: one number if the runs agree, else one per run."""
+    rows = [[config.epsilon_at(i) for config in configs] for i in range(start, stop)]
+    if all(len(set(row)) == 1 for row in rows):
+        return [row[0] for row in rows]
+    return list(torch.tensor(rows, dtype=like.dtype, device=like.device).unbind(0))
+
+
+def _require_finite(configs: Sequence[TrainingConfig], means: Tensor, run: _Progress) -> None:
+    finite = torch.isfinite(means).all(1)
+    for value in run.state.phi.values():
+        finite &= torch.isfinite(value).flatten(1).all(1)
+    if not bool(finite.all()):
+        config = configs[int((~finite).int().argmax())]
+        raise DivergenceError(
+            f"training diverged within outer iterations {run.iteration} to {run.iteration + BLOCK - 1} "
+            f"of {config.algorithm}, seed {config.seed}: a loss or weight is not finite with "
+            f"alpha = {config.alpha} and epsilon = {config.epsilon}; choose a smaller alpha"
+        )
+
+
+def _initial_state(config: TrainingConfig, phi: Params) -> OuterState:
+    fresh = Adam(1.0).initial_state(phi)
+    return OuterState(
+        phi,
+        inner=fresh if config.inner == "adam" else None,
+        outer=fresh if config.outer == "adam" else None,
+    )
+
+
+def _stack_of(runs: Sequence[Params], place: torch.device) -> Params:
+    return {name: torch.cat([run[name] for run in runs]).to(place) for name in runs[0]}
+
+
+def _history(configs: Sequence[TrainingConfig], losses: Sequence[np.ndarray]) -> pd.DataFrame:
+    rows = [
+        {
+            "run": r,
+            "algorithm": config.algorithm,
+            "seed": config.seed,
+            "iteration": min((block + 1) * BLOCK, config.iterations),
+            "loss_before": float(values[r, 0]),
+            "loss_after": float(values[r, 1]),
+        }
+        for r, config in enumerate(configs)
+        for block, values in enumerate(losses)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _save(path: Path, identity: str, run: _Progress) -> None:
+    arrays = {f"phi/{name}": value.cpu().numpy() for name, value in run.state.phi.items()}
+    adams = {"inner": run.state.inner, "outer": run.state.outer}
+    for loop, adam in adams.items():
+        if adam is not None:
+            arrays |= {f"{loop}/first/{name}": v.cpu().numpy() for name, v in adam.first.items()}
+            arrays |= {f"{loop}/second/{name}": v.cpu().numpy() for name, v in adam.second.items()}
+    arrays["losses"] = np.stack(run.losses)
+    header = {
+        "identity": identity,
+        "iteration": run.iteration,
+        "seconds": run.seconds,
+        "adam_steps": {loop: adam.steps for loop, adam in adams.items() if adam is not None},
+    }
+    store.save_arrays(path, arrays, header)
+
+
+def _load(path: Path | None, identity: str, place: torch.device) -> _Progress | None:
+    if path is None or not path.exists():
+        return None
+    arrays, header = store.load_arrays(path)
+    if header.get("identity") != identity:
+        raise StoreError(f"{path} is the checkpoint of other runs; delete it or name another file")
+
+    def part(prefix: str) -> Params:
+        return {
+            name.removeprefix(prefix): torch.from_numpy(value).to(place)
+            for name, value in arrays.items()
+            if name.startswith(prefix)
+        }
+
+    adams = {
+        loop: AdamState(steps, part(f"{loop}/first/"), part(f"{loop}/second/"))
+        for loop, steps in header["adam_steps"].items()
+    }
+    state = OuterState(part("phi/"), adams.get("inner"), adams.get("outer"))
+    return _Progress(header["iteration"], state, list(arrays["losses"]), header["seconds"])
