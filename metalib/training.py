@@ -77,7 +77,7 @@ def train(
     *,
     device: str = "cpu",
     checkpoint: Path | None = None,
-    progress: bool = False,
+    progress: str = "",
 ) -> Trained:
     """Train a stack of runs.
 
@@ -87,7 +87,7 @@ def train(
         device: "cpu", "cuda" or "cuda:i".
         checkpoint: where to keep unfinished work. If the file exists, training goes on from it, and
             ends bit for bit where an uninterrupted training ends.
-        progress: show a progress bar on the standard error stream.
+        progress: label of a progress bar on the standard error stream; no bar if empty.
 
     Raises:
         InputError: if the runs cannot share a stack, or the device is not there.
@@ -105,7 +105,9 @@ def train(
     identity = store.digest([repr(family), *[config.as_dict() for config in configs]])
     run = _load(checkpoint, identity, place) or _Progress(0, _initial_state(first, phi))
     saved = time.monotonic()
-    with tqdm(total=first.iterations, initial=run.iteration, unit="it", disable=not progress) as bar:
+    with tqdm(
+        desc=progress, total=first.iterations, initial=run.iteration, unit="it", disable=not progress
+    ) as bar:
         while run.iteration < first.iterations:
             started = time.monotonic()
             done = _train_block(family, step, run, width, place)

@@ -1,0 +1,70 @@
+"""Experiments: one module per figure or table, each a grid of runs and what is recorded of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from metalib.config import TrainingConfig
+from metalib.store import Result
+from metalib.tasks import TaskFamily
+from metalib.training import Trained
+
+SEEDS = (0, 1, 2)
+"""Three random seeds, as in the paper's appendix A."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much work an experiment may do.
+
+    Attributes:
+        iterations: outer iterations of every run.
+        evaluation_tasks: unseen tasks on which every trained initialization is scored.
+    """
+
+    iterations: int
+    evaluation_tasks: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Runs that are trained as one stack.
+
+    Attributes:
+        name: unique within the experiment; also the name of its files.
+        family: the tasks, and the model that learns them.
+        configs: the runs.
+    """
+
+    name: str
+    family: TaskFamily
+    configs: tuple[TrainingConfig, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the unit as JSON can hold it."""
+        return {
+            "name": self.name,
+            "family": repr(self.family),
+            "runs": [config.as_dict() for config in self.configs],
+        }
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A figure or table: its grid of runs, what is recorded, and its budgets.
+
+    Attributes:
+        name: what the command line calls it.
+        title: one line for people.
+        budgets: "smoke" (seconds), "quick" (about a minute) and "paper" (the paper's settings).
+        units: maps (budget, seeds) to the stacks of runs.
+        record: maps a trained unit and its budget to its tables and arrays.
+    """
+
+    name: str
+    title: str
+    budgets: Mapping[str, Budget]
+    units: Callable[[Budget, tuple[int, ...]], tuple[Unit, ...]]
+    record: Callable[[Unit, Trained, Budget], Result]

@@ -1,0 +1,214 @@
+"""Section 4: one-dimensional sine wave regression (Fig. 1), and what Reptile's k and n are for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from metalib.config import TrainingConfig
+from metalib.evaluation import adaptation_errors
+from metalib.experiments import Budget, Experiment, Unit
+from metalib.params import Params
+from metalib.store import Result
+from metalib.tasks.sine import INTERVAL, Sine, grid, sample_support
+from metalib.training import Trained
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+EVALUATION_SEED = 1_000_000
+"""All runs are scored on the same tasks, which no run is trained on: their differences are paired."""
+
+POINTS = 10
+GRADIENT_STEPS = 32
+
+BUDGETS = {
+    "smoke": Budget(iterations=200, evaluation_tasks=50),
+    "quick": Budget(iterations=3_000, evaluation_tasks=1_000),
+    "paper": Budget(iterations=30_000, evaluation_tasks=1_000),
+}
+
+EPSILON = {"reptile": 0.1, "fomaml": 0.5, "maml": 0.5, "joint": 0.5}
+"""The authors' demo gives Reptile ε = 0.1. A sum of k = 5 gradients takes five times the step of one
+gradient, so the others get 5 ε: the weight of AvgGrad, ε Σ c_i, is then the same for all methods."""
+
+K_SWEEP = (1, 2, 3, 5, 10)
+
+
+ADAM_STEP = 0.001
+"""Step size of an outer Adam, as in Finn et al. 2017."""
+
+
+def method_configs(
+    iterations: int, seeds: tuple[int, ...], outer: str = "interpolate"
+) -> tuple[TrainingConfig, ...]:
+    """Return one run per method and seed; everything but ε is as in the authors' demo."""
+    return tuple(
+        TrainingConfig(
+            algorithm=algorithm,
+            epsilon=epsilon if outer == "interpolate" else ADAM_STEP,
+            outer=outer,
+            seed=seed,
+            iterations=iterations,
+        )
+        for algorithm, epsilon in EPSILON.items()
+        for seed in seeds
+    )
+
+
+def score(
+    family: Sine, phi: Params, labels: list[dict[str, object]], alpha: float, tasks: int
+) -> pd.DataFrame:
+    """Score initializations on unseen sine waves after 0 … 32 steps on 10 points.
+
+    Two settings: `whole`, the points lie anywhere and the error is taken everywhere; `half`, the points
+    lie in the left half of the interval and the error is taken on the right half, where nothing was seen.
+
+    Args:
+        family: says which network the weights belong to.
+        phi: the initializations of R runs.
+        labels: what to write beside each run's rows.
+        alpha: inner step size.
+        tasks: how many sine waves.
+
+    Returns:
+        One row per run, setting and step: the mean squared error over tasks (`mse`) with its standard
+        error, and the mean difference from the zero function on the same tasks (`excess`) with its own.
+    """
+    settings = {
+        "whole": (INTERVAL, np.full(len(grid()), True)),
+        "half": ((INTERVAL[0], 0.0), grid() > 0.0),
+    }
+    rows = []
+    for setting, (interval, scored) in settings.items():
+        support = sample_support(EVALUATION_SEED, tasks, POINTS, interval)
+        errors = adaptation_errors(family.model, phi, support, alpha, GRADIENT_STEPS, scored)
+        curves = support.tasks(np.broadcast_to(grid(), (tasks, len(grid()))))
+        zero = np.square(curves[:, scored]).mean(1)
+        for label, run in zip(labels, errors, strict=True):
+            for step in range(GRADIENT_STEPS + 1):
+                mse, excess = run[:, step], run[:, step] - zero
+                rows.append(
+                    {
+                        **label,
+                        "points": setting,
+                        "step": step,
+                        "mse": mse.mean(),
+                        "mse_standard_error": _standard_error(mse),
+                        "excess": excess.mean(),
+                        "excess_standard_error": _standard_error(excess),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _standard_error(values: Float[np.ndarray, " tasks"]) -> float:
+    return float(values.std(ddof=1)) / len(values) ** 0.5
+
+
+def _record(unit: Unit, trained: Trained, budget: Budget) -> Result:
+    """Score the trained runs and, as the point of comparison, each seed's untrained weights."""
+    family = unit.family
+    assert isinstance(family, Sine)
+    device = next(iter(trained.phi.values())).device
+    seeds = sorted({config.seed for config in trained.configs})
+    untrained = [family.initialize(seed) for seed in seeds]
+    phi = {
+        name: torch.cat([value, *(run[name].to(device) for run in untrained)])
+        for name, value in trained.phi.items()
+    }
+    labels = [_label(config) for config in trained.configs]
+    labels += [{"algorithm": "random", "seed": seed, "steps": 0, "epsilon": 0.0} for seed in seeds]
+    adaptation = score(family, phi, labels, trained.configs[0].alpha, budget.evaluation_tasks)
+    arrays = {name: value.cpu().numpy() for name, value in phi.items()}
+    return Result({"adaptation": adaptation, "history": trained.history}, arrays)
+
+
+def _label(config: TrainingConfig) -> dict[str, object]:
+    """Name a run by its method, seed, the inner steps that count, and ε."""
+    steps = sum(c != 0 for c in config.weights) if config.weights else config.k
+    return {
+        "algorithm": config.algorithm,
+        "seed": config.seed,
+        "steps": steps,
+        "epsilon": config.epsilon,
+    }
+
+
+def _figure1_units(budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit, ...]:
+    """Both activations, because the paper names none, and both outer steps that section 3 offers."""
+    return tuple(
+        Unit(
+            f"{activation}-{outer}",
+            Sine(activation=activation),
+            method_configs(budget.iterations, seeds, outer),
+        )
+        for outer in ("interpolate", "adam")
+        for activation in ("tanh", "relu")
+    )
+
+
+def _inner_steps_units(budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit, ...]:
+    """Put every k into one stack: k-step Reptile is c = (1, …, 1, 0, …, 0) on a longer inner loop."""
+    longest = max(K_SWEEP)
+    configs = tuple(
+        TrainingConfig(
+            algorithm="combination",
+            weights=(1.0,) * k + (0.0,) * (longest - k),
+            k=longest,
+            epsilon=epsilon,
+            seed=seed,
+            iterations=budget.iterations,
+        )
+        for k in K_SWEEP
+        for epsilon in sorted({0.1, 0.5 / k})
+        for seed in seeds
+    )
+    return (Unit("tanh", Sine(), configs),)
+
+
+def _meta_batch_units(budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit, ...]:
+    """Compare serial Reptile with five tasks per outer step: as many steps, and as many tasks."""
+    n = 5
+    settings = {
+        "serial": (1, budget.iterations, 0.1),
+        "batched-same-steps": (n, budget.iterations, 0.1),
+        "batched-same-tasks": (n, budget.iterations // n, 0.1 * n),
+    }
+    return tuple(
+        Unit(
+            name,
+            Sine(),
+            tuple(
+                TrainingConfig(tasks=tasks, iterations=iterations, epsilon=epsilon, seed=seed)
+                for seed in seeds
+            ),
+        )
+        for name, (tasks, iterations, epsilon) in settings.items()
+    )
+
+
+FIGURE_1 = Experiment(
+    "sine-figure-1",
+    "Fig. 1: MAML, FOMAML, Reptile, joint training and no training on sine waves",
+    BUDGETS,
+    _figure1_units,
+    _record,
+)
+INNER_STEPS = Experiment(
+    "sine-inner-steps",
+    "Reptile on sine waves with k = 1, 2, 3, 5, 10 inner steps",
+    BUDGETS,
+    _inner_steps_units,
+    _record,
+)
+META_BATCH = Experiment(
+    "sine-meta-batch",
+    "Reptile on sine waves, serial and batched (Eq. 5)",
+    BUDGETS,
+    _meta_batch_units,
+    _record,
+)
