@@ -1,0 +1,84 @@
+# Only Python (3.11 or newer) and make are needed. `make help` lists what can be made.
+# Every path is relative, so that the checkout may lie anywhere, also below a folder with spaces.
+
+PYTHON ?= python3
+JOBS ?= 2
+BIN := .venv/bin
+ENVIRONMENT := .venv/.complete
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lint notebooks notebook benchmarks browser lock environment clean distclean FORCE
+
+help: ## list what can be made
+	@echo "make <target>, where <target> is one of"
+	@sed -n 's/^\([a-z]*\):.*## /  \1|/p' Makefile | awk -F'|' '{ printf "%-14s%s\n", $$1, $$2 }'
+	@echo "PYTHON=python3.12 chooses another interpreter for the environment, JOBS=8 more processes for the tests."
+
+book: $(ENVIRONMENT) ## render the book from the committed notebooks into _build/html
+	@rm -rf _build && mkdir _build
+	@$(BIN)/jupyter-book build . -W -n --keep-going --quiet >_build/log 2>&1 || { cat _build/log; exit 1; }
+	@echo "The book is built. Open"
+	@echo "  $(CURDIR)/_build/html/index.html"
+
+test: lint browser ## run everything that continuous integration checks
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --durations 10
+
+lint: $(ENVIRONMENT) ## check style, formatting and types
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m mypy metalib scripts
+
+notebooks: $(ENVIRONMENT) ## execute all notebooks again, in place
+	@$(BIN)/python scripts/notebooks.py execute $(NOTEBOOKS)
+
+notebook: $(ENVIRONMENT) ## run one with other parameters: NB=notebooks/sine.ipynb ARGS="-p seed 3 -p device cuda"
+	@$(BIN)/python scripts/notebooks.py run "$(NB)" $(ARGS)
+
+benchmarks: $(ENVIRONMENT) ## time metalib against plain loops, side by side
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+browser: ## look for the browser that the tests open the pages with; on a CI machine, install it
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+	  if command -v $$name >/dev/null; then echo "Browser: $$name"; exit 0; fi; \
+	done; \
+	if [ "$(CI)" = true ] && [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
+	  apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; \
+	else \
+	  echo "No Chromium or Chrome found: the tests that open the pages will be skipped."; \
+	fi
+
+lock: $(ENVIRONMENT) ## resolve requirements.in into requirements.txt; ARGS=--upgrade takes the newest versions
+	@cp requirements.txt .requirements.lock
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --no-config --quiet --universal \
+	  --python-version 3.11 --annotation-style line $(ARGS) requirements.in -o .requirements.lock
+	@grep -v -E '^(cuda-|nvidia-|triton=)' .requirements.lock >requirements.txt
+	@rm .requirements.lock
+	@echo "requirements.txt is up to date; the next make installs it."
+
+environment: $(ENVIRONMENT) ## set up .venv, without anything else
+
+clean: ## remove what was built, but not .venv
+	@rm -rf _build runs .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## remove .venv too, for instance to choose another PYTHON
+	@rm -rf .venv
+
+# The environment says, as the very last step of its making, where it was made. One that was interrupted, moved,
+# or has lost its interpreter does not say so, and is made anew; one that is merely out of date is brought up to date.
+ifneq ($(shell $(BIN)/python -c 'print(open("$(ENVIRONMENT)").read(), end="")' 2>/dev/null),$(CURDIR))
+ANEW := --clear
+$(ENVIRONMENT): FORCE
+endif
+
+$(ENVIRONMENT): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "This needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name another interpreter: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@rm -f $(ENVIRONMENT)
+	@echo "Setting up .venv from requirements.txt; the first time this takes a few minutes."
+	@$(PYTHON) -m venv $(ANEW) .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@$(BIN)/python -c 'import os; print(os.getcwd(), end="")' >.venv/.making && mv .venv/.making $(ENVIRONMENT)
