@@ -10,6 +10,7 @@ The modules build on one another; each imports only from those above it in this 
     inner           the inner loop and its Trajectory
     meta_gradients  Trajectory -> meta-gradient
     taylor          the expansions of section 5
+    expectations    AvgGrad, AvgGradInner and E[g] over minibatch draws
     manifolds       solution manifolds and projections of section 5.2
     evaluation      adapt and score
     store           results, checkpoints and where they came from

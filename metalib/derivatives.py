@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from metalib.params import Params
 
@@ -56,6 +58,14 @@ def mean_squared_error(
     return (predictions - targets).square().mean((1, 2))
 
 
+def cross_entropy(
+    logits: Float[Tensor, "runs batch classes"], labels: Int[Tensor, "runs batch"], reduction: str
+) -> Float[Tensor, " runs"]:
+    """Return −log softmax(logits)[label], per run, as the "sum" or the "mean" over the minibatch."""
+    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
+    return losses.sum(1) if reduction == "sum" else losses.mean(1)
+
+
 def value_and_gradient(loss: Loss, params: Params) -> tuple[Tensor, Params]:
     """Return L(φ) and L'(φ) by reverse-mode differentiation, both cut from the graph."""
     leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
@@ -78,8 +88,8 @@ def hvp(loss: Loss, params: Params, vector: Params) -> Params:
 
     Reverse mode is applied to the gradient: L''(φ) v is the vector-Jacobian product of φ ↦ L'(φ)
     with v, because the Hessian is symmetric. It holds the graph of one gradient, whatever the
-    number of inner steps. Forward mode over reverse gives the same product; in eager PyTorch it
-    measured two to three times slower on the networks used here (`benchmarks/derivatives.py`).
+    number of inner steps. `hvp_forward_over_reverse` gives the same product by other means and costs
+    more in eager PyTorch (`benchmarks/derivatives.py`).
 
     >>> hvp(lambda p: (p["w"] ** 3).sum(), {"w": torch.tensor([1.0, 2.0])}, {"w": torch.ones(2)})
     {'w': tensor([ 6., 12.])}
@@ -97,3 +107,23 @@ def hvp(loss: Loss, params: Params, vector: Params) -> Params:
         materialize_grads=True,
     )
     return dict(zip(leaves, products, strict=True))
+
+
+def hvp_forward_over_reverse(loss: Loss, params: Params, vector: Params) -> Params:
+    """Return L''(φ) v as the derivative of t ↦ L'(φ + t v) at t = 0 (Pearlmutter 1994).
+
+    Forward mode is applied to the gradient: dual numbers φ + t v run through one backward pass, and no
+    second graph is built. An independent route to the product of `hvp`, which the tests compare.
+    """
+    with forward_ad.dual_level():
+        leaves = {
+            name: forward_ad.make_dual(value.detach().requires_grad_(), vector[name])
+            for name, value in params.items()
+        }
+        gradients = torch.autograd.grad(loss(leaves).sum(), list(leaves.values()))
+        tangents = [forward_ad.unpack_dual(g).tangent for g in gradients]
+    # A gradient that does not depend on the weights has no tangent: its rows of L'' are zero.
+    return {
+        name: torch.zeros_like(params[name]) if tangent is None else tangent.detach()
+        for name, tangent in zip(leaves, tangents, strict=True)
+    }
