@@ -6,6 +6,7 @@ The modules build on one another; each imports only from those above it in this 
     params          algebra on weights
     derivatives     losses, gradients, Hessian-vector products
     models          networks as plain functions of (weights, inputs)
+    convnets        the convolutional networks of section 6
     tasks           distributions of tasks
     inner           the inner loop and its Trajectory
     meta_gradients  Trajectory -> meta-gradient
