@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +14,8 @@ from metalib.config import TrainingConfig
 from metalib.evaluation import adaptation_errors
 from metalib.experiments import Budget, Experiment, Unit
 from metalib.params import Params
-from metalib.store import Result
-from metalib.tasks.sine import INTERVAL, Sine, grid, sample_support
+from metalib.store import Result, digest
+from metalib.tasks.sine import INTERVAL, Sine, grid, require_points, sample_support
 from metalib.training import Trained
 
 if TYPE_CHECKING:
@@ -59,10 +61,39 @@ def method_configs(
     )
 
 
+def custom(config: TrainingConfig, activation: str, points: int, evaluation_tasks: int) -> Experiment:
+    """Return the experiment of one configuration of one's own, under any seeds.
+
+    Its name ends in a digest of the settings, so that different settings do not share a folder.
+
+    Raises:
+        InputError: if the activation or the number of points is out of range.
+    """
+    require_points(points)
+    family = Sine(activation=activation)
+    settings = [replace(config, seed=0).as_dict(), activation, points]
+
+    def units(budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit, ...]:
+        return (Unit(activation, family, tuple(replace(config, seed=seed) for seed in seeds)),)
+
+    return Experiment(
+        f"sine-{config.algorithm}-{digest(settings)}",
+        "one configuration on sine waves",
+        {"custom": Budget(config.iterations, evaluation_tasks)},
+        units,
+        partial(_record, points=points),
+    )
+
+
 def score(
-    family: Sine, phi: Params, labels: list[dict[str, object]], alpha: float, tasks: int
+    family: Sine,
+    phi: Params,
+    labels: list[dict[str, object]],
+    alpha: float,
+    tasks: int,
+    points: int = POINTS,
 ) -> pd.DataFrame:
-    """Score initializations on unseen sine waves after 0 … 32 steps on 10 points.
+    """Score initializations on unseen sine waves after 0 … 32 steps on the points seen, 10 by default.
 
     Two settings: `whole`, the points lie anywhere and the error is taken everywhere; `half`, the points
     lie in the left half of the interval and the error is taken on the right half, where nothing was seen.
@@ -73,6 +104,7 @@ def score(
         labels: what to write beside each run's rows.
         alpha: inner step size.
         tasks: how many sine waves.
+        points: how many points the learner sees.
 
     Returns:
         One row per run, setting and step: the mean squared error over tasks (`mse`) with its standard
@@ -84,7 +116,7 @@ def score(
     }
     rows = []
     for setting, (interval, scored) in settings.items():
-        support = sample_support(EVALUATION_SEED, tasks, POINTS, interval)
+        support = sample_support(EVALUATION_SEED, tasks, points, interval)
         errors = adaptation_errors(family.model, phi, support, alpha, GRADIENT_STEPS, scored)
         curves = support.tasks(np.broadcast_to(grid(), (tasks, len(grid()))))
         zero = np.square(curves[:, scored]).mean(1)
@@ -109,7 +141,7 @@ def _standard_error(values: Float[np.ndarray, " tasks"]) -> float:
     return float(values.std(ddof=1)) / len(values) ** 0.5
 
 
-def _record(unit: Unit, trained: Trained, budget: Budget) -> Result:
+def _record(unit: Unit, trained: Trained, budget: Budget, points: int = POINTS) -> Result:
     """Score the trained runs and, as the point of comparison, each seed's untrained weights."""
     family = unit.family
     assert isinstance(family, Sine)
@@ -122,7 +154,8 @@ def _record(unit: Unit, trained: Trained, budget: Budget) -> Result:
     }
     labels = [_label(config) for config in trained.configs]
     labels += [{"algorithm": "random", "seed": seed, "steps": 0, "epsilon": 0.0} for seed in seeds]
-    adaptation = score(family, phi, labels, trained.configs[0].alpha, budget.evaluation_tasks)
+    alpha = trained.configs[0].alpha
+    adaptation = score(family, phi, labels, alpha, budget.evaluation_tasks, points)
     arrays = {name: value.cpu().numpy() for name, value in phi.items()}
     return Result({"adaptation": adaptation, "history": trained.history}, arrays)
 

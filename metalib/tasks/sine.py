@@ -143,6 +143,14 @@ class SupportSet:
     y: Float[np.ndarray, "tasks p"]
 
 
+def require_points(points: int) -> None:
+    """Raise `InputError` unless a learner may see that many points."""
+    require(
+        1 <= points <= GRID_POINTS,
+        f"points is {points}; the learner may see 1 to {GRID_POINTS} points, the size of the grid",
+    )
+
+
 def sample_support(
     seed: int, tasks: int, points: int = 10, interval: tuple[float, float] = INTERVAL
 ) -> SupportSet:
@@ -151,10 +159,7 @@ def sample_support(
     Raises:
         InputError: if `points` is not between 1 and 50, the number of points the curve is scored on.
     """
-    require(
-        1 <= points <= GRID_POINTS,
-        f"points is {points}; the learner may see 1 to {GRID_POINTS} points, the size of the grid",
-    )
+    require_points(points)
     require(tasks >= 1, f"tasks is {tasks}; evaluate on at least one task")
     rng = generator(seed, "test")
     waves = sample_tasks(rng, tasks)

@@ -1,0 +1,134 @@
+"""The command line: `python -m metalib --help`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from metalib import __version__
+from metalib.config import ALGORITHMS, TrainingConfig
+from metalib.errors import InputError, MetalibError
+from metalib.experiments import Experiment, runner, sine
+from metalib.experiments.catalogue import EXPERIMENTS, find
+
+app = typer.Typer(
+    help="Experiments of the companion to 'On First-Order Meta-Learning Algorithms'.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:i")]
+Seeds = Annotated[str, typer.Option(help="seeds, separated by commas")]
+Results = Annotated[Path, typer.Option(help="folder that holds all results")]
+Threads = Annotated[int, typer.Option(help="processor threads; these networks are too small for more than 1")]
+
+
+@app.command("list")
+def list_experiments() -> None:
+    """List the experiments and their budgets."""
+    for experiment in EXPERIMENTS.values():
+        print(f"{experiment.name}\n    {experiment.title}")
+        for name, budget in experiment.budgets.items():
+            runs = sum(len(unit.configs) for unit in experiment.units(budget, sine.SEEDS))
+            print(
+                f"    {name:6} {budget.iterations:>7,} outer iterations, {runs} runs, "
+                f"{budget.evaluation_tasks:,} evaluation tasks"
+            )
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="experiment, see `list`")],
+    budget: Annotated[str, typer.Option(help="smoke (seconds), quick (minutes) or paper")] = "quick",
+    device: Device = "cpu",
+    seeds: Seeds = "0,1,2",
+    results: Results = Path("runs"),
+    threads: Threads = 1,
+) -> None:
+    """Run an experiment. Interrupt it at any time: the same command goes on where it stopped."""
+    torch.set_num_threads(threads)
+    _run(find(name), budget, device, seeds, results)
+
+
+@app.command()
+def train(
+    algorithm: Annotated[str, typer.Option(help=", ".join(ALGORITHMS))] = "reptile",
+    weights: Annotated[str, typer.Option(help="c_1,…,c_k of a combination")] = "",
+    k: Annotated[int, typer.Option(help="inner steps")] = 5,
+    alpha: Annotated[float, typer.Option(help="inner step size")] = 0.02,
+    epsilon: Annotated[float, typer.Option(help="outer step size, falls linearly to 0")] = 0.1,
+    iterations: Annotated[int, typer.Option(help="outer iterations")] = 3_000,
+    tasks: Annotated[int, typer.Option(help="tasks per outer iteration")] = 1,
+    inner: Annotated[str, typer.Option(help="sgd or adam")] = "sgd",
+    outer: Annotated[str, typer.Option(help="interpolate or adam")] = "interpolate",
+    activation: Annotated[str, typer.Option(help="tanh or relu")] = "tanh",
+    points: Annotated[int, typer.Option(help="points the learner sees in evaluation")] = sine.POINTS,
+    evaluation_tasks: Annotated[int, typer.Option(help="unseen tasks it is scored on")] = 1_000,
+    device: Device = "cpu",
+    seeds: Seeds = "0",
+    results: Results = Path("runs"),
+    threads: Threads = 1,
+) -> None:
+    """Train one configuration of your own on sine waves and score it."""
+    torch.set_num_threads(threads)
+    config = TrainingConfig(
+        algorithm=algorithm,
+        weights=_numbers(weights, float, "weights"),
+        k=k,
+        alpha=alpha,
+        epsilon=epsilon,
+        iterations=iterations,
+        tasks=tasks,
+        inner=inner,
+        outer=outer,
+    )
+    _run(sine.custom(config, activation, points, evaluation_tasks), "custom", device, seeds, results)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def _run(experiment: Experiment, budget: str, device: str, seeds: str, results: Path) -> None:
+    numbers = _numbers(seeds, int, "seeds")
+    result = runner.run(experiment, budget, seeds=numbers, device=device, results=results, progress=True)
+    folder = results / experiment.name / budget
+    for name, table in result.tables.items():
+        print(f"{folder / name}.csv  {len(table)} rows")
+    if "adaptation" in result.tables:
+        table = result.tables["adaptation"]
+        chosen = table[table.step.isin((0, 1, 10, 32)) & (table.points == "whole")]
+        keys = ["unit", "algorithm", "steps", "epsilon", "step"]
+        means = chosen.groupby(keys, sort=False).mse.mean().unstack()
+        print(f"\nmean squared error after gradient steps, mean over {len(numbers)} seed(s)")
+        print(means.round(3).to_string())
+
+
+def _numbers(text: str, kind: type, name: str) -> tuple:  # type: ignore[type-arg]
+    try:
+        return tuple(kind(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise InputError(f"{name} is {text!r}; write numbers separated by commas, such as 0,1,2") from None
+
+
+def main() -> None:
+    """Run the command line; errors made on purpose become one line and exit code 2."""
+    try:
+        app()
+    except MetalibError as error:
+        print(f"metalib: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nmetalib: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
