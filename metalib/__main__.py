@@ -11,8 +11,8 @@ import typer
 
 from metalib import __version__
 from metalib.config import ALGORITHMS, TrainingConfig
-from metalib.errors import InputError, MetalibError
-from metalib.experiments import Experiment, runner, sine
+from metalib.errors import InputError, MetalibError, require
+from metalib.experiments import SEEDS, Experiment, runner, sine
 from metalib.experiments.catalogue import EXPERIMENTS, find
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ def list_experiments() -> None:
     for experiment in EXPERIMENTS.values():
         print(f"{experiment.name}\n    {experiment.title}")
         for name, budget in experiment.budgets.items():
-            runs = sum(len(unit.configs) for unit in experiment.units(budget, sine.SEEDS))
+            runs = sum(len(unit.configs) for unit in experiment.units(budget, SEEDS))
             print(
                 f"    {name:6} {budget.iterations:>7,} outer iterations, {runs} runs, "
                 f"{budget.evaluation_tasks:,} evaluation tasks"
@@ -78,7 +78,7 @@ def train(
     torch.set_num_threads(threads)
     config = TrainingConfig(
         algorithm=algorithm,
-        weights=_numbers(weights, float, "weights"),
+        weights=tuple(_numbers(weights, "weights")),
         k=k,
         alpha=alpha,
         epsilon=epsilon,
@@ -97,8 +97,12 @@ def version() -> None:
 
 
 def _run(experiment: Experiment, budget: str, device: str, seeds: str, results: Path) -> None:
-    numbers = _numbers(seeds, int, "seeds")
-    result = runner.run(experiment, budget, seeds=numbers, device=device, results=results, progress=True)
+    numbers = [_whole(number) for number in _numbers(seeds, "seeds")]
+    try:
+        result = runner.run(experiment, budget, seeds=numbers, device=device, results=results, progress=True)
+    except KeyboardInterrupt:
+        print("\nmetalib: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        raise typer.Exit(130) from None
     folder = results / experiment.name / budget
     for name, table in result.tables.items():
         print(f"{folder / name}.csv  {len(table)} rows")
@@ -111,11 +115,16 @@ def _run(experiment: Experiment, budget: str, device: str, seeds: str, results: 
         print(means.round(3).to_string())
 
 
-def _numbers(text: str, kind: type, name: str) -> tuple:  # type: ignore[type-arg]
+def _numbers(text: str, name: str) -> list[float]:
     try:
-        return tuple(kind(part) for part in text.split(",") if part.strip())
+        return [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise InputError(f"{name} is {text!r}; write numbers separated by commas, such as 0,1,2") from None
+
+
+def _whole(number: float) -> int:
+    require(number.is_integer(), f"seed is {number}; seeds are whole numbers from 0 up")
+    return int(number)
 
 
 def main() -> None:
@@ -125,9 +134,6 @@ def main() -> None:
     except MetalibError as error:
         print(f"metalib: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nmetalib: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":
