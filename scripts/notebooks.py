@@ -1,0 +1,164 @@
+"""Execute notebooks with papermill: all of them in place, or one with other parameters.
+
+python scripts/notebooks.py execute notebooks/*.ipynb
+python scripts/notebooks.py run notebooks/sine.ipynb -p seed 3 -p device cuda
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+
+RUNS = Path("runs")
+KEPT_CELL_METADATA = ("tags", "mystnb")
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
+
+
+def parameters_of(path: Path) -> dict[str, str]:
+    """Return the parameters of a notebook with their defaults, as written in the cell tagged `parameters`."""
+    return {name: found["default"] for name, found in papermill.inspect_notebook(str(path)).items()}
+
+
+def parse_value(text: str) -> Any:
+    """Read a parameter from the command line: a Python literal, or else a string.
+
+    >>> parse_value("3"), parse_value("1e-3"), parse_value("cuda"), parse_value("(1, 5)")
+    (3, 0.001, 'cuda', (1, 5))
+    """
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def require_known(path: Path, given: Mapping[str, Any]) -> None:
+    """Exit with one line if the notebook has no such parameter; papermill would only log it."""
+    known = parameters_of(path)
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        fail(f"{path} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+
+
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """Keep what readers see and drop what differs from one execution to the next.
+
+    Metadata of the executing tool (times, paths, versions) goes; neighbouring pieces of one printed
+    stream, whose borders depend on timing, become one.
+    """
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        kept = {name: cell.metadata[name] for name in KEPT_CELL_METADATA if cell.metadata.get(name)}
+        cell.metadata = nbformat.from_dict(kept)
+        if cell.cell_type == "code":
+            cell.outputs = merge_streams(cell.outputs)
+    return notebook
+
+
+def merge_streams(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
+    """Join neighbouring outputs of the same stream."""
+    merged: list[NotebookNode] = []
+    for output in outputs:
+        last = merged[-1] if merged else None
+        if last and output.output_type == "stream" and last.get("name") == output.name:
+            last.text += output.text
+        else:
+            merged.append(output)
+    return merged
+
+
+def execute(source: Path, target: Path, parameters: Mapping[str, Any] | None = None) -> float:
+    """Execute a notebook in its own folder, write it to `target` without traces, return the seconds taken.
+
+    `target` is written only if every cell succeeds; if one fails, the program ends with its traceback and
+    says where the half-executed notebook is.
+    """
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder, source.name)
+        try:
+            papermill.execute_notebook(
+                str(source),
+                str(output),
+                parameters=dict(parameters or {}),
+                cwd=str(source.parent),
+                kernel_name="python3",
+                progress_bar=False,
+            )
+        except PapermillExecutionError as error:
+            RUNS.mkdir(exist_ok=True)
+            failed = RUNS / f"failed-{source.name}"
+            failed.write_bytes(output.read_bytes())
+            fail(f"{source} failed in cell {error.exec_count}; as far as it came it is in {failed}\n{error}")
+        notebook = clean(nbformat.read(output, as_version=4))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, target)
+    return time.monotonic() - started
+
+
+def target_of(source: Path, parameters: Mapping[str, Any]) -> Path:
+    """Name the file that a run with other parameters is written to.
+
+    >>> target_of(Path("notebooks/sine.ipynb"), {"seed": 3, "device": "cuda"}).as_posix()
+    'runs/sine-seed-3-device-cuda.ipynb'
+    """
+    suffix = "".join(f"-{name}-{value}" for name, value in parameters.items())
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in suffix)
+    return RUNS / f"{source.stem}{safe}.ipynb"
+
+
+def fail(message: str) -> None:
+    """Print the message and exit with 2."""
+    print(message, file=sys.stderr)
+    raise SystemExit(2)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    commands = parser.add_subparsers(dest="command", required=True)
+    in_place = commands.add_parser("execute", help="execute notebooks again, in place")
+    in_place.add_argument("notebooks", nargs="+", type=Path)
+    single = commands.add_parser("run", help=f"run one notebook with other parameters, into {RUNS}/")
+    single.add_argument("notebook", type=Path)
+    single.add_argument(
+        "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Do what the command line asks."""
+    given = arguments()
+    for path in given.notebooks if given.command == "execute" else [given.notebook]:
+        if not path.is_file():
+            fail(f"there is no notebook {path}; name one, such as NB=notebooks/sine.ipynb")
+    if given.command == "execute":
+        for path in given.notebooks:
+            print(f"{path} …", flush=True)
+            print(f"{path} executed in {execute(path, path):.0f} s")
+        return
+    parameters = {name: parse_value(value) for name, value in given.parameters}
+    require_known(given.notebook, parameters)
+    target = target_of(given.notebook, parameters)
+    execute(given.notebook, target, parameters)
+    print(f"The executed notebook is {target}")
+
+
+if __name__ == "__main__":
+    main()
