@@ -58,8 +58,8 @@ lock: $(ENVIRONMENT) ## resolve requirements.in into requirements.txt; ARGS=--up
 
 environment: $(ENVIRONMENT) ## set up .venv, without anything else
 
-clean: ## remove what was built, but not .venv
-	@rm -rf _build runs .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## remove what was built; keep .venv and the results in runs
+	@rm -rf _build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean ## remove .venv too, for instance to choose another PYTHON
