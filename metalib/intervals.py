@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from metalib.errors import require
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 LEVEL = 0.95
+NORMAL = 1.96
+"""Standard errors on either side of a mean of many independent values."""
 
 
 class Interval(NamedTuple):
@@ -43,3 +47,21 @@ def interval(values: Float[np.ndarray, " n"]) -> Interval:
     error = float(np.std(values, ddof=1)) / len(values) ** 0.5
     half = float(stats.t.ppf(0.5 + LEVEL / 2, df=len(values) - 1)) * error
     return Interval(centre, centre - half, centre + half)
+
+
+def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str = "mse") -> pd.DataFrame:
+    """Return mean and interval over the seeds, for every combination of the columns `by`.
+
+    Args:
+        table: one row per seed and combination.
+        by: the columns that name a combination; their order of appearance is kept.
+        value: the column to average.
+
+    Returns:
+        A table with the columns of `by`, then `mean`, `low`, `high` and the number of `seeds`.
+    """
+    rows = [
+        (*(key if isinstance(key, tuple) else (key,)), *interval(group[value].to_numpy()), len(group))
+        for key, group in table.groupby(list(by), sort=False)
+    ]
+    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "seeds"])

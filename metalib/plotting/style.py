@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
@@ -66,9 +67,7 @@ def apply() -> None:
     )
 
 
-def figure(
-    rows: int = 1, columns: int = 1, height: float = 2.6, **options: object
-) -> tuple[Figure, list[Axes]]:
+def figure(rows: int = 1, columns: int = 1, height: float = 2.6, **options: Any) -> tuple[Figure, list[Axes]]:
     """Return a figure as wide as the text, and its axes row by row.
 
     Args:
@@ -78,5 +77,5 @@ def figure(
         options: handed to `matplotlib.pyplot.subplots`, such as `sharey=True`.
     """
     apply()
-    canvas, axes = plt.subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False, **options)  # type: ignore[arg-type]
+    canvas, axes = plt.subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False, **options)
     return canvas, list(axes.flat)

@@ -220,3 +220,12 @@ def test_a_device_that_is_not_there_is_an_error():
 def test_runs_of_different_shape_cannot_share_a_stack():
     with pytest.raises(InputError, match=r"must share k, but have \[1, 2\]; train them apart"):
         train(Sine(), [TrainingConfig(k=1), TrainingConfig(k=2)])
+
+
+def test_a_kept_divergence_does_not_touch_the_other_runs():
+    healthy = TrainingConfig(iterations=BLOCK)
+    sick = TrainingConfig(alpha=50.0, iterations=BLOCK)
+    together = train(Sine(), [sick, healthy], keep_diverged=True)
+    alone = train(Sine(), [healthy])
+    assert not torch.isfinite(flatten(select(together.phi, slice(0, 1)))).all()
+    assert relative_error(select(together.phi, slice(1, 2)), alone.phi) < FLOAT32
