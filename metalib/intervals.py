@@ -58,10 +58,12 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str = "mse") -> pd
         value: the column to average.
 
     Returns:
-        A table with the columns of `by`, then `mean`, `low`, `high` and the number of `seeds`.
+        A table with the columns of `by`, then `mean`, `low`, `high`, the number of `seeds` they come
+        from, and the number that `diverged` and are left out. Fewer than two seeds give no interval.
     """
-    rows = [
-        (*(key if isinstance(key, tuple) else (key,)), *interval(group[value].to_numpy()), len(group))
-        for key, group in table.groupby(list(by), sort=False)
-    ]
-    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "seeds"])
+    rows = []
+    for key, group in table.groupby(list(by), sort=False):
+        finite = group[value].dropna().to_numpy()
+        centre = interval(finite) if len(finite) >= 2 else (np.nan, np.nan, np.nan)
+        rows.append((*key, *centre, len(finite), len(group) - len(finite)))
+    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "seeds", "diverged"])

@@ -78,6 +78,7 @@ def train(
     device: str = "cpu",
     checkpoint: Path | None = None,
     progress: str = "",
+    keep_diverged: bool = False,
 ) -> Trained:
     """Train a stack of runs.
 
@@ -88,10 +89,12 @@ def train(
         checkpoint: where to keep unfinished work. If the file exists, training goes on from it, and
             ends bit for bit where an uninterrupted training ends.
         progress: label of a progress bar on the standard error stream; no bar if empty.
+        keep_diverged: go on when a run diverges, whose numbers are then not finite. Runs do not touch
+            each other, so the rest of the stack is not affected.
 
     Raises:
         InputError: if the runs cannot share a stack, or the device is not there.
-        DivergenceError: if a loss or a weight is no longer finite.
+        DivergenceError: if a loss or a weight is no longer finite, unless `keep_diverged`.
         StoreError: if the checkpoint is damaged or belongs to other runs.
 
     Source: Nichol et al. 2018, Algorithm 1 and Eq. 5.
@@ -110,7 +113,7 @@ def train(
     ) as bar:
         while run.iteration < first.iterations:
             started = time.monotonic()
-            done = _train_block(family, step, run, width, place)
+            done = _train_block(family, step, run, width, place, keep_diverged)
             run.seconds += time.monotonic() - started
             bar.update(done)
             finished = run.iteration == first.iterations
@@ -120,7 +123,14 @@ def train(
     return Trained(tuple(configs), run.state.phi, run.state.inner, _history(configs, run.losses), run.seconds)
 
 
-def _train_block(family: TaskFamily, step: OuterStep, run: _Progress, width: int, place: torch.device) -> int:
+def _train_block(
+    family: TaskFamily,
+    step: OuterStep,
+    run: _Progress,
+    width: int,
+    place: torch.device,
+    keep_diverged: bool,
+) -> int:
     """Take the outer iterations of one block and return how many they were."""
     configs = step.configs
     stop = min(run.iteration + BLOCK, configs[0].iterations)
@@ -132,7 +142,8 @@ def _train_block(family: TaskFamily, step: OuterStep, run: _Progress, width: int
         values.append(inner_losses[:, [0, -1]])
     means = torch.stack(values).mean(0)
     done = len(values)
-    _require_finite(configs, means, run)
+    if not keep_diverged:
+        _require_finite(configs, means, run)
     run.losses.append(means.to("cpu", torch.float64).numpy())
     run.iteration = stop
     return done

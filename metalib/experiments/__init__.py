@@ -61,6 +61,7 @@ class Experiment:
         budgets: "smoke" (seconds), "quick" (about a minute) and "paper" (the paper's settings).
         units: maps (budget, seeds) to the stacks of runs.
         record: maps a trained unit and its budget to its tables and arrays.
+        keep_diverged: whether a run that diverges is a finding, recorded as numbers that are not finite.
     """
 
     name: str
@@ -68,3 +69,4 @@ class Experiment:
     budgets: Mapping[str, Budget]
     units: Callable[[Budget, tuple[int, ...]], tuple[Unit, ...]]
     record: Callable[[Unit, Trained, Budget], Result]
+    keep_diverged: bool = False

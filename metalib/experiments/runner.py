@@ -99,6 +99,7 @@ def _run_unit(
             device=device,
             checkpoint=unfinished / f"{unit.name}.npz",
             progress=f"{experiment.name} {unit.name}" if progress else "",
+            keep_diverged=experiment.keep_diverged,
         )
         recorded = experiment.record(unit, trained, budget)
         provenance = {"config": config, "training_seconds": round(trained.seconds, 1)}

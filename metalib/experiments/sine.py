@@ -230,6 +230,7 @@ FIGURE_1 = Experiment(
     BUDGETS,
     _figure1_units,
     _record,
+    keep_diverged=True,
 )
 INNER_STEPS = Experiment(
     "sine-inner-steps",
