@@ -79,6 +79,6 @@ $(ENVIRONMENT): requirements.txt pyproject.toml
 	@rm -f $(ENVIRONMENT)
 	@echo "Setting up .venv from requirements.txt; the first time this takes a few minutes."
 	@$(PYTHON) -m venv $(ANEW) .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@$(BIN)/python -c 'import os; print(os.getcwd(), end="")' >.venv/.making && mv .venv/.making $(ENVIRONMENT)
