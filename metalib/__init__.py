@@ -14,7 +14,11 @@ The modules build on one another; each imports only from those above it in this 
     expectations    AvgGrad, AvgGradInner and E[g] over minibatch draws
     manifolds       solution manifolds and projections of section 5.2
     evaluation      adapt and score
+    classification  few-shot adaptation and accuracy
+    intervals       confidence intervals
     store           results, checkpoints and where they came from
+    config          what defines a training run
+    outer           one outer step for a stack of runs
     training        the outer loop
     experiments     one module per figure or table
     plotting        results -> figures

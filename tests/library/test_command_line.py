@@ -1,0 +1,80 @@
+"""The command line: what it prints, and how it fails."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from metalib.__main__ import main
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def metalib(monkeypatch, capsys):
+    """Call the command line in this process: importing torch anew for every line would take minutes."""
+
+    def call(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["metalib", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return Outcome(int(stopped.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
+def test_python_m_metalib_lists_every_experiment_with_its_budgets():
+    done = subprocess.run(
+        [sys.executable, "-m", "metalib", "list"], capture_output=True, text=True, check=True
+    )
+    for expected in ("sine-figure-1", "sine-inner-steps", "sine-meta-batch", "smoke", "quick", "paper"):
+        assert expected in done.stdout
+
+
+def test_train_writes_a_result_and_prints_its_errors(metalib, tmp_path):
+    done = metalib(
+        "train", "--algorithm", "combination", "--weights", "0,1", "--k", "2", "--iterations", "10",
+        "--evaluation-tasks", "5", "--results", str(tmp_path),
+    )  # fmt: skip
+    assert done.code == 0, done.stderr
+    assert "mean squared error after gradient steps" in done.stdout
+    assert len(list(tmp_path.glob("sine-combination-*/custom/adaptation.csv"))) == 1
+    assert "100%" in done.stderr, "long work shows a progress bar"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--algorithm", "anil"], "algorithm is 'anil'; choose one of reptile, fomaml"),
+        (["train", "--k", "0"], "k is 0; it must be a whole number of at least 1"),
+        (["train", "--epsilon", "1.5"], "epsilon is 1.5; the outer step size must lie in [0, 1]"),
+        (["train", "--points", "51"], "points is 51; the learner may see 1 to 50 points"),
+        (["train", "--device", "cuda:99"], "device is 'cuda:99'; this machine has"),
+        (["train", "--alpha", "50", "--iterations", "200"], "with alpha = 50.0"),
+        (["train", "--seeds", "0,x"], "seeds is '0,x'; write numbers separated by commas"),
+        (["train", "--seeds", "-1"], "seed is -1; seeds are whole numbers from 0 up"),
+        (["run", "figure-9"], "there is no experiment 'figure-9'; choose one of sine-figure-1"),
+        (["run", "sine-figure-1", "--budget", "huge"], "budget is 'huge'; sine-figure-1 has smoke, quick"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(metalib, arguments, message, tmp_path):
+    failed = metalib(*arguments, "--results", str(tmp_path / "r"))
+    assert failed.code == 2
+    complaint = failed.stderr.strip().splitlines()[-1]
+    assert complaint.startswith("metalib: ")
+    assert message in complaint
+    assert "Traceback" not in failed.stderr
+    assert not list(tmp_path.glob("r/*/custom")), "nothing half-written"
+
+
+def test_a_folder_that_cannot_be_written_is_named(metalib, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    failed = metalib("train", "--results", str(tmp_path / "file"))
+    assert failed.code == 2
+    assert "cannot write to" in failed.stderr
