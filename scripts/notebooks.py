@@ -111,15 +111,15 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any] | None = N
     return time.monotonic() - started
 
 
-def target_of(source: Path, parameters: Mapping[str, Any]) -> Path:
+def name_of(source: Path, parameters: Mapping[str, Any]) -> str:
     """Name the file that a run with other parameters is written to.
 
-    >>> target_of(Path("notebooks/sine.ipynb"), {"seed": 3, "device": "cuda"}).as_posix()
-    'runs/sine-seed-3-device-cuda.ipynb'
+    >>> name_of(Path("notebooks/sine.ipynb"), {"seed": 3, "device": "cuda"})
+    'sine-seed-3-device-cuda.ipynb'
     """
     suffix = "".join(f"-{name}-{value}" for name, value in parameters.items())
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in suffix)
-    return RUNS / f"{source.stem}{safe}.ipynb"
+    return f"{source.stem}{safe}.ipynb"
 
 
 def fail(message: str) -> None:
@@ -134,11 +134,12 @@ def arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     in_place = commands.add_parser("execute", help="execute notebooks again, in place")
     in_place.add_argument("notebooks", nargs="+", type=Path)
-    single = commands.add_parser("run", help=f"run one notebook with other parameters, into {RUNS}/")
+    single = commands.add_parser("run", help="run one notebook with other parameters")
     single.add_argument("notebook", type=Path)
     single.add_argument(
         "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
     )
+    single.add_argument("--into", type=Path, default=RUNS, help="folder of the executed notebook")
     return parser.parse_args()
 
 
@@ -155,7 +156,7 @@ def main() -> None:
         return
     parameters = {name: parse_value(value) for name, value in given.parameters}
     require_known(given.notebook, parameters)
-    target = target_of(given.notebook, parameters)
+    target = given.into / name_of(given.notebook, parameters)
     execute(given.notebook, target, parameters)
     print(f"The executed notebook is {target}")
 

@@ -1,0 +1,65 @@
+"""Every notebook runs with other parameters: the smallest budget, another seed, each algorithm."""
+
+import ast
+from pathlib import Path
+
+import papermill
+import pytest
+
+from metalib.config import ALGORITHMS
+from metalib.models import ACTIVATIONS
+from tests.book.sources import NOTEBOOKS, code_cells, outputs, printed, python, read
+
+SMOKE = "smoke"
+NAMED = {
+    "algorithm": [name for name in ALGORITHMS if name != "combination"],  # which needs weights of its own
+    "activation": list(ACTIVATIONS),
+}
+
+
+def defaults(path: Path) -> dict[str, object]:
+    inspected = papermill.inspect_notebook(str(path))
+    return {name: ast.literal_eval(parameter["default"]) for name, parameter in inspected.items()}
+
+
+def variations(path: Path) -> list[dict[str, object]]:
+    """Return the parameters of each run: the budget alone first, then one change at a time beside it."""
+    given = defaults(path)
+    base = {"budget": SMOKE} if "budget" in given else {}
+    changes: list[dict[str, object]] = []
+    if "seed" in given:
+        changes.append({"seed": given["seed"] + 1})
+    if "seeds" in given:
+        changes.append({"seeds": tuple(seed + 10 for seed in given["seeds"])})
+    for name, choices in NAMED.items():
+        if name in given:
+            changes += [{name: choice} for choice in choices if choice != given[name]]
+    return [base, *[base | change for change in changes]]
+
+
+def execute(path: Path, parameters: dict[str, object], folder: Path) -> list[str]:
+    """Run a notebook as `make notebook` does; return what it shows, figures included."""
+    flags = [part for name, value in parameters.items() for part in ("-p", name, str(value))]
+    result = python("scripts/notebooks.py", "run", path, *flags, "--into", folder)
+    assert result.returncode == 0, result.stdout
+    written = read(Path(result.stdout.strip().splitlines()[-1].removeprefix("The executed notebook is ")))
+    cells = code_cells(written)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    if parameters:
+        injected = [cell.source for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
+        assert len(injected) == 1
+        assert all(f"{name} = " in injected[0] for name in parameters)
+    return [printed(output) + output.get("data", {}).get("image/png", "") for _, output in outputs(written)]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_with_other_parameters_and_heeds_them(path, tmp_path):
+    base, *changed = variations(path)
+    reference = execute(path, base, tmp_path)
+    for parameters in changed:
+        assert execute(path, parameters, tmp_path) != reference, f"{parameters} changes nothing"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_can_be_given_another_seed(path):
+    assert {"seed", "seeds"} & set(defaults(path))
