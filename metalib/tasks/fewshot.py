@@ -1,0 +1,267 @@
+"""Few-shot classification (section 6): N-way K-shot tasks drawn from a pool of classes.
+
+A task is N classes with K images each. The inner loop sees its N · K images in minibatches, by one of
+the schemes that section 6.3 compares:
+
+    cycling        shuffle, go through, reshuffle; a minibatch may straddle two passes
+    replacement    an independent draw for every step, without repeats inside a minibatch
+    disjoint       as cycling, and an error unless one pass suffices (section 6.2)
+
+Each may keep a *separate tail*: the first images of every class are held back as the last minibatch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from metalib.convnets import ConvNet
+from metalib.derivatives import MinibatchLoss, cross_entropy
+from metalib.errors import require
+from metalib.params import Params
+from metalib.tasks import BLOCK, generator
+from metalib.tasks.classes import ClassPool
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+
+SCHEMES = ("cycling", "replacement", "disjoint")
+REDUCTIONS = ("sum", "mean")
+CLASSES = ("train", "test")
+FILTERS = {28: 64, 84: 32}
+
+
+@dataclass(frozen=True)
+class FewShot:
+    """N-way K-shot tasks, learned by the convolutional network of section 6.1.
+
+    Images of 28 pixels are learned by the Omniglot network, images of 84 pixels by the Mini-ImageNet network.
+
+    Attributes:
+        pool: the classes and their images.
+        ways: classes per task, N.
+        shots: images of each class in a training task, K (the tail's included).
+        batch: images per minibatch.
+        scheme: one of `SCHEMES`.
+        tail_shots: images of each class held back as the last minibatch; 0 for none.
+        reduction: "sum" or "mean" over the minibatch. The authors' code descends the sum, so that
+            α = 0.003 at batch 25 equals 0.075 on the mean.
+    """
+
+    pool: ClassPool
+    ways: int = 5
+    shots: int = 10
+    batch: int = 10
+    scheme: str = "cycling"
+    tail_shots: int = 0
+    reduction: str = "sum"
+
+    def __post_init__(self) -> None:
+        require(self.scheme in SCHEMES, f"scheme is {self.scheme!r}; choose one of {', '.join(SCHEMES)}")
+        require(
+            self.reduction in REDUCTIONS, f"reduction is {self.reduction!r}; choose {' or '.join(REDUCTIONS)}"
+        )
+        require(self.batch >= 1, f"batch is {self.batch}; a minibatch holds at least 1 image")
+        _require_available(self.pool, self.ways, self.shots)
+        require(
+            0 <= self.tail_shots < self.shots,
+            f"tail_shots is {self.tail_shots}; of {self.shots} shots, 0 to {self.shots - 1} can be held back",
+        )
+        require(
+            self.scheme != "replacement" or self.batch <= self._head,
+            f"batch is {self.batch}, but a task has only {self._head} images to draw it from without "
+            "repeats; take a smaller batch or more shots",
+        )
+
+    @property
+    def net(self) -> ConvNet:
+        """The network that learns these tasks."""
+        size, channels = self.pool.images.shape[2], self.pool.images.shape[4]
+        return ConvNet(self.ways, channels, size, FILTERS[size], pooling=size == 84)
+
+    @property
+    def _head(self) -> int:
+        """Images of a task outside its tail."""
+        return self.ways * (self.shots - self.tail_shots)
+
+    def initialize(self, seed: int) -> Params:
+        """Draw the initial weights of one run, as a stack of one."""
+        return self.net.initialize(seed)
+
+    def draw(self, seed: int, block: int, tasks: int, steps: int) -> dict[str, np.ndarray]:
+        """Draw the minibatches of one block, as places of images in the pool.
+
+        Returns:
+            `image` and `label` of shape [BLOCK, tasks, steps, batch]. Where a tail and the other
+            minibatches differ in size, the unused places hold −1.
+
+        Raises:
+            InputError: if the scheme is "disjoint" and the steps need more images than a task has.
+        """
+        rng = generator(seed, "train", block)
+        count = BLOCK * tasks
+        places = draw_tasks(rng, self.pool.split(seed).train, self.ways, self.shots, count, self.pool)
+        labels = np.broadcast_to(np.arange(self.ways)[:, None], places.shape)
+        head = places[:, :, self.tail_shots :].reshape(count, -1)
+        head_labels = labels[:, :, self.tail_shots :].reshape(count, -1)
+        order = self._order(rng, count, steps - (self.tail_shots > 0))
+        image = np.take_along_axis(head, order.reshape(count, -1), 1).reshape(order.shape)
+        label = np.take_along_axis(head_labels, order.reshape(count, -1), 1).reshape(order.shape)
+        if self.tail_shots:
+            image = _append(image, places[:, :, : self.tail_shots].reshape(count, 1, -1))
+            label = _append(label, labels[:, :, : self.tail_shots].reshape(count, 1, -1))
+        shape = (BLOCK, tasks, steps, -1)
+        return {"image": image.reshape(shape), "label": label.reshape(shape)}
+
+    def _order(
+        self, rng: np.random.Generator, count: int, steps: int
+    ) -> Int[np.ndarray, "count steps batch"]:
+        if self.scheme == "disjoint":
+            require(
+                steps * self.batch <= self._head,
+                f"{steps} disjoint minibatches of {self.batch} need {steps * self.batch} images, but a task "
+                f"has {self._head}; take more shots",
+            )
+        if self.scheme == "replacement":
+            return independent_minibatches(rng, self._head, self.batch, count, steps)
+        return cycling_minibatches(rng, self._head, self.batch, count, steps)
+
+    def loss(self, minibatch: Mapping[str, Tensor]) -> MinibatchLoss:
+        """Return the cross-entropy on one minibatch per run, its images gathered on the device."""
+        image, label = minibatch["image"], minibatch["label"]
+        if self.tail_shots and self.tail_shots * self.ways != self.batch:
+            used = label[0] >= 0  # the same places in every run: sizes depend on the step alone
+            image, label = image[:, used], label[:, used]
+        criterion = partial(cross_entropy, reduction=self.reduction)
+        return MinibatchLoss(self.net, criterion, self.pool.gather(image), label)
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Evaluation tasks, as places of images in the pool.
+
+    Attributes:
+        image: minibatches of the inner loop, [T, steps, batch].
+        label: their labels, in the same shape.
+        support: all N · K training images of each task, class by class, [T, N · K].
+        query: the image of each class that is held out, in the order of the labels, [T, N].
+    """
+
+    image: Int[np.ndarray, "tasks steps batch"]
+    label: Int[np.ndarray, "tasks steps batch"]
+    support: Int[np.ndarray, "tasks N·K"]
+    query: Int[np.ndarray, "tasks N"]
+
+    def tasks(self, start: int, stop: int) -> Episodes:
+        """Return the tasks from `start` up to, not including, `stop`."""
+        kept = slice(start, stop)
+        return Episodes(self.image[kept], self.label[kept], self.support[kept], self.query[kept])
+
+
+def draw_episodes(
+    pool: ClassPool,
+    seed: int,
+    tasks: int,
+    *,
+    classes: str = "test",
+    ways: int = 5,
+    shots: int = 1,
+    steps: int = 50,
+    batch: int = 5,
+) -> Episodes:
+    """Draw evaluation tasks of K + 1 images per class, one of them held out.
+
+    Args:
+        pool: the classes and their images.
+        seed: the run's seed; it decides the split and the tasks.
+        tasks: number of tasks T.
+        classes: "train" or "test": from which side of the split.
+        ways: classes per task, N.
+        shots: training images of each class, K.
+        steps: inner steps.
+        batch: images per inner step, cycling through the N · K training images.
+
+    Raises:
+        InputError: if the pool has too few classes or images.
+
+    Source: Nichol et al. 2018, section 6.1; the authors' code draws 10,000 tasks.
+    """
+    require(classes in CLASSES, f"classes is {classes!r}; choose {' or '.join(CLASSES)}")
+    _require_available(pool, ways, shots + 1)
+    require(tasks >= 1, f"tasks is {tasks}; evaluate on at least one task")
+    rng = generator(seed, f"eval{classes}", shots)
+    chosen = pool.split(seed).train if classes == "train" else pool.split(seed).test
+    places = draw_tasks(rng, chosen, ways, shots + 1, tasks, pool)
+    support = places[:, :, 1:].reshape(tasks, -1)
+    order = cycling_minibatches(rng, ways * shots, batch, tasks, steps)
+    image = np.take_along_axis(support, order.reshape(tasks, -1), 1).reshape(order.shape)
+    return Episodes(image, order // shots, support, places[:, :, 0])
+
+
+def draw_tasks(
+    rng: np.random.Generator, classes: np.ndarray, ways: int, shots: int, count: int, pool: ClassPool
+) -> Int[np.ndarray, "count ways shots"]:
+    """Draw N of the given classes for each task, and K different images of each class."""
+    require(
+        ways <= len(classes),
+        f"a task of {ways} classes was asked for, but this side of the split of {pool.name} has "
+        f"{len(classes)}; take fewer ways",
+    )
+    per_class = pool.images.shape[1]
+    chosen = classes[distinct(rng, len(classes), ways, (count,))]
+    images = distinct(rng, per_class, shots, (count, ways))
+    return chosen[:, :, None] * per_class + images
+
+
+def distinct(
+    rng: np.random.Generator, population: int, size: int, shape: tuple[int, ...]
+) -> Int[np.ndarray, "*shape size"]:
+    """Draw `size` different numbers below `population`, in random order, for every place of `shape`.
+
+    Floyd's algorithm: for j = population − size … population − 1 take a random number up to j, or j
+    itself if that number is taken already. It touches `size` numbers, however large the population.
+    """
+    drawn = np.empty((*shape, size), dtype=np.int64)
+    for i, j in enumerate(range(population - size, population)):
+        candidate = rng.integers(0, j + 1, size=shape)
+        taken = (drawn[..., :i] == candidate[..., None]).any(-1)
+        drawn[..., i] = np.where(taken, j, candidate)
+    return rng.permuted(drawn, axis=-1)
+
+
+def cycling_minibatches(
+    rng: np.random.Generator, images: int, batch: int, count: int, steps: int
+) -> Int[np.ndarray, "count steps batch"]:
+    """Shuffle, cycle, reshuffle; a minibatch may straddle two passes and then hold an image twice."""
+    passes = max(1, math.ceil(steps * batch / images))
+    order = rng.permuted(np.broadcast_to(np.arange(images), (count, passes, images)), axis=2)
+    return order.reshape(count, -1)[:, : steps * batch].reshape(count, steps, batch)
+
+
+def independent_minibatches(
+    rng: np.random.Generator, images: int, batch: int, count: int, steps: int
+) -> Int[np.ndarray, "count steps batch"]:
+    """Draw every minibatch anew, without repeats inside it."""
+    return distinct(rng, images, batch, (count, steps))
+
+
+def _append(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
+    """Put the tail behind the other minibatches; fill the shorter ones with −1."""
+    width = max(head.shape[2], tail.shape[2])
+    padded = [np.pad(a, ((0, 0), (0, 0), (0, width - a.shape[2])), constant_values=-1) for a in (head, tail)]
+    return np.concatenate(padded, axis=1)
+
+
+def _require_available(pool: ClassPool, ways: int, images: int) -> None:
+    require(ways >= 2, f"ways is {ways}; a task has at least 2 classes")
+    per_class = pool.images.shape[1]
+    require(
+        1 <= images <= per_class,
+        f"{images} images of each class were asked for, but {pool.name} has {per_class}; take fewer shots",
+    )

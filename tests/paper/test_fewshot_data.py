@@ -1,0 +1,45 @@
+"""Section 6.1 on the real Omniglot: the data as the authors prepared them."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metalib.tasks.omniglot import omniglot
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Omniglot from METALIB_OMNIGLOT or a copy beside the repository; without either, no test."""
+    beside = Path(__file__).parents[3] / "shared" / "omniglot"
+    found = Path(os.environ.get("METALIB_OMNIGLOT") or beside)
+    if not found.is_dir():
+        pytest.skip("Omniglot is not at hand: set METALIB_OMNIGLOT to a folder that holds its archives")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("METALIB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield found
+
+
+def test_omniglot_is_verified_converted_and_then_loads_in_under_a_second(source):
+    omniglot(source)
+    start = time.perf_counter()
+    pool = omniglot(source)
+    assert time.perf_counter() - start < 1.0
+    assert pool.images.shape == (1623, 20, 28, 28, 1)
+    assert set(np.unique(pool.images)) == {0, 1}
+    assert pool.images.mean() > 0.9, "paper is 1, ink is 0"
+
+
+def test_characters_are_pooled_and_split_into_1200_and_423(source):
+    split = omniglot(source).split(seed=0)
+    assert len(split.train) == 4 * 1200
+    assert len(split.test) == 423
+    assert set(split.train % 1623) | set(split.test) == set(range(1623))
+
+
+def test_lake_split_has_964_background_and_659_evaluation_characters(source):
+    split = omniglot(source, split="lake", rotate_test=True).split(seed=0)
+    assert len(split.train) == 4 * 964
+    assert len(split.test) == 4 * 659
