@@ -12,7 +12,6 @@ Each may keep a *separate tail*: the first images of every class are held back a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +26,7 @@ from metalib.errors import require
 from metalib.params import Params
 from metalib.tasks import BLOCK, generator
 from metalib.tasks.classes import ClassPool
+from metalib.tasks.minibatches import cycling_minibatches, distinct, independent_minibatches
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -217,38 +217,6 @@ def draw_tasks(
     chosen = classes[distinct(rng, len(classes), ways, (count,))]
     images = distinct(rng, per_class, shots, (count, ways))
     return chosen[:, :, None] * per_class + images
-
-
-def distinct(
-    rng: np.random.Generator, population: int, size: int, shape: tuple[int, ...]
-) -> Int[np.ndarray, "*shape size"]:
-    """Draw `size` different numbers below `population`, in random order, for every place of `shape`.
-
-    Floyd's algorithm: for j = population − size … population − 1 take a random number up to j, or j
-    itself if that number is taken already. It touches `size` numbers, however large the population.
-    """
-    drawn = np.empty((*shape, size), dtype=np.int64)
-    for i, j in enumerate(range(population - size, population)):
-        candidate = rng.integers(0, j + 1, size=shape)
-        taken = (drawn[..., :i] == candidate[..., None]).any(-1)
-        drawn[..., i] = np.where(taken, j, candidate)
-    return rng.permuted(drawn, axis=-1)
-
-
-def cycling_minibatches(
-    rng: np.random.Generator, images: int, batch: int, count: int, steps: int
-) -> Int[np.ndarray, "count steps batch"]:
-    """Shuffle, cycle, reshuffle; a minibatch may straddle two passes and then hold an image twice."""
-    passes = max(1, math.ceil(steps * batch / images))
-    order = rng.permuted(np.broadcast_to(np.arange(images), (count, passes, images)), axis=2)
-    return order.reshape(count, -1)[:, : steps * batch].reshape(count, steps, batch)
-
-
-def independent_minibatches(
-    rng: np.random.Generator, images: int, batch: int, count: int, steps: int
-) -> Int[np.ndarray, "count steps batch"]:
-    """Draw every minibatch anew, without repeats inside it."""
-    return distinct(rng, images, batch, (count, steps))
 
 
 def _append(head: np.ndarray, tail: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ import torch
 from metalib.errors import InputError
 from metalib.tasks import BLOCK, generator
 from metalib.tasks.classes import ClassPool, Split
-from metalib.tasks.fewshot import FewShot, distinct, draw_episodes
+from metalib.tasks.fewshot import FewShot, draw_episodes
+from metalib.tasks.minibatches import distinct
 from tests.tolerances import SIGMAS
 
 PER_CLASS = 20
