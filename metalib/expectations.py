@@ -143,7 +143,7 @@ def expected_gradients(pool: Pool, phi: Params, alpha: float, draws: Int[Tensor,
 
 def avg_grad(pool: Pool, phi: Params) -> Params:
     """Return AvgGrad = E[ḡ_1], the gradient of the expected loss, exactly (Nichol et al. 2018, Eq. 28)."""
-    return _mean(initial_gradients_of_pool(pool, phi))
+    return average_run(initial_gradients_of_pool(pool, phi))
 
 
 def avg_grad_inner(pool: Pool, phi: Params, replacement: bool = True) -> Params:
@@ -173,10 +173,11 @@ def mean_and_standard_error(samples: Params) -> tuple[Params, Params]:
     runs = len(next(iter(samples.values())))
     require(runs >= 2, f"got {runs} samples; a standard error needs at least two")
     error = {name: value.std(0, keepdim=True) / runs**0.5 for name, value in samples.items()}
-    return _mean(samples), error
+    return average_run(samples), error
 
 
-def _mean(a: Params) -> Params:
+def average_run(a: Params) -> Params:
+    """Return the mean over the runs of a stack, as a stack of one."""
     return {name: value.mean(0, keepdim=True) for name, value in a.items()}
 
 

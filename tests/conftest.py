@@ -4,7 +4,7 @@ import pytest
 import torch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Numbers are compared, so no test may depend on how many cores the machine has."""
     threads = torch.get_num_threads()

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from metalib.derivatives import Loss, gradient, hvp
 from metalib.experiments.theory_problems import Problem
 from metalib.inner import SGD, Trajectory, inner_loop
 from metalib.meta_gradients import fomaml, maml, reptile
-from metalib.params import Params, add, add_scaled, norm, repeat, scale, subtract, total
+from metalib.params import Params, add, add_scaled, norm, scale, subtract, total
 from metalib.taylor import Expansion, expand_fomaml, expand_maml, expand_reptile, initial_gradients
 
 HALVINGS = 6
@@ -166,41 +165,3 @@ def exactness_on_quadratics(problem: Problem, alpha: float) -> dict[str, float]:
     predicted = scale(hvp(losses[0], phi, hvp(losses[1], phi, gradient(losses[0], phi))), alpha**2)
     found["MAML minus its predicted remainder"] = (norm(subtract(left, predicted)) / norm(maml(run))).item()
     return found
-
-
-def region_of_validity(problem: Problem, alphas: Tensor, ks: Sequence[int], algorithm: str) -> pd.DataFrame:
-    """Map the remainder over (α, k); all step sizes and tasks run as one stack.
-
-    Returns:
-        A row per task, α and k: `relative` is ‖remainder‖ / ‖g‖ and `against_term` is ‖remainder‖
-        over ‖Hessian term‖; where the latter passes 1 the theory's second term is not even a correction.
-    """
-    estimator, expand = ALGORITHMS[algorithm]
-    tasks, count = problem.pool.tasks, len(alphas)
-    first = (torch.arange(tasks) * problem.pool.minibatches).repeat_interleave(count)
-    alpha = alphas.repeat(tasks)
-    phi = repeat(problem.phi, tasks * count)
-    rows = []
-    for k in ks:
-        losses = [problem.pool.losses.select(first + i) for i in range(k)]
-        expansion = expand(losses, phi)
-        g = estimator(inner_loop(losses, phi, SGD(alpha)))
-        remainder = norm_per_run(subtract(g, expansion.at(alpha)))
-        term = alpha * norm_per_run(expansion.first)
-        rows.append(
-            pd.DataFrame(
-                {
-                    "task": torch.arange(tasks).repeat_interleave(count).numpy(),
-                    "alpha": alpha.numpy(),
-                    "k": k,
-                    "relative": (remainder / norm_per_run(g)).numpy(),
-                    "against_term": (remainder / term).numpy(),
-                }
-            )
-        )
-    return pd.concat(rows, ignore_index=True)
-
-
-def norm_per_run(a: Params) -> Tensor:
-    """Return ‖a_r‖ for every run r of a stack."""
-    return torch.stack([value.flatten(1).square().sum(1) for value in a.values()]).sum(0).sqrt()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metalib.derivatives import MinibatchLoss
+from metalib.convnets import omniglot_net
+from metalib.derivatives import MinibatchLoss, cross_entropy
 from metalib.errors import require
 from metalib.expectations import Pool, StackedLoss
 from metalib.params import Params
@@ -83,7 +86,7 @@ def conv_problem(tasks: int = 1, minibatches: int = 8, batch: int = 6, seed: int
     labels = torch.arange(batch).remainder(CLASSES).expand(runs, -1)
     noise = torch.from_numpy(rng.normal(size=(runs, batch, *size)))
     images = patterns[torch.arange(runs)[:, None], labels] + noise
-    losses = MinibatchLoss(conv_net, mean_cross_entropy, images, labels)
+    losses = MinibatchLoss(conv_net, partial(cross_entropy, reduction="mean"), images, labels)
     return Problem("conv net", Pool(losses, tasks, minibatches), initialize_conv_net(seed), 2**-9)
 
 
@@ -119,6 +122,25 @@ def conv_net(params: Params, images: Tensor) -> Tensor:
     return torch.bmm(hidden.reshape(batch, runs, -1).transpose(0, 1), params["dense"])
 
 
-def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean over images of −log p(label), one number per run."""
-    return F.cross_entropy(logits.movedim(2, 1), labels, reduction="none").mean(1)
+def omniglot_problem(tasks: int = 1, minibatches: int = 4, shots: int = 5, seed: int = 0) -> Problem:
+    """Return section 6.2's network and minibatches of 25 images, 5 ways, on drawings made up here.
+
+    A class is a cubic Bézier stroke on 28×28 pixels; its drawings move the four control points a little.
+    The loss is the *sum* over a minibatch, as in the authors' code, so α means what it means there.
+    """
+    ways, size = 5, 28
+    rng = generator(seed, "strokes")
+    runs = tasks * minibatches
+    classes = rng.uniform(5, size - 5, size=(tasks, 1, ways, 1, 4, 2))
+    points = (classes + rng.normal(scale=1.5, size=(tasks, minibatches, ways, shots, 4, 2))).reshape(-1, 4, 2)
+    t = np.linspace(0, 1, 60)[:, None]
+    bernstein = np.concatenate([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3], axis=1)
+    stroke = np.rint(np.einsum("pc,nci->npi", bernstein, points)).astype(int).clip(1, size - 2)
+    images = np.ones((len(points), size, size))
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        images[np.arange(len(points))[:, None], stroke[..., 0] + row, stroke[..., 1] + column] = 0.0
+    inputs = torch.from_numpy(images).view(runs, ways * shots, size, size, 1)
+    labels = torch.arange(ways).repeat_interleave(shots).expand(runs, -1)
+    network = omniglot_net(ways, dtype="float64")
+    losses = MinibatchLoss(network, partial(cross_entropy, reduction="sum"), inputs, labels)
+    return Problem("Omniglot network", Pool(losses, tasks, minibatches), network.initialize(seed), 2**-14)
