@@ -80,7 +80,7 @@ def _classes(folder: Path, part: str) -> Classes:
     else:
         require(
             table.is_file(),
-            f"{folder} holds neither a folder {part}/ nor {part}.csv; name a copy that has train, val and test",
+            f"{folder} holds neither a folder {part}/ nor {part}.csv; name one with train, val and test",
         )
         found = _listed(table, folder / "images")
     require(len(found) >= 1, f"{folder} has no classes in {part}; get a complete copy of Mini-ImageNet")

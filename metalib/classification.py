@@ -1,0 +1,93 @@
+"""Adapt to few-shot classification tasks and score what was learned, with and without transduction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metalib.inner import AdamState, Optimizer, adapt
+from metalib.params import Params, repeat
+from metalib.tasks.fewshot import Episodes, FewShot
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+IMAGES = {"cpu": 100, "cuda": 20_000}
+"""Images per forward pass of the tasks adapted side by side: enough to fill the device, few enough to fit
+its caches."""
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """Share of the N held-out images that are classified correctly, per task.
+
+    Attributes:
+        transductive: all N held-out images share one forward pass, and so their batch statistics.
+        inductive: every held-out image is classified in a pass of its own, beside the training images.
+    """
+
+    transductive: Float[np.ndarray, " tasks"]
+    inductive: Float[np.ndarray, " tasks"]
+
+
+def accuracies(
+    family: FewShot,
+    phi: Params,
+    episodes: Episodes,
+    optimizer: Optimizer,
+    state: AdamState | None = None,
+) -> Accuracies:
+    """Adapt one initialization to every task and classify its held-out images.
+
+    Args:
+        family: says which pool the images come from and which network the weights belong to.
+        phi: the initialization of one run, a stack of one.
+        episodes: T tasks.
+        optimizer: the inner optimizer of training.
+        state: an inner Adam's moments at the end of training, a stack of one; every task starts from them.
+
+    Source: Nichol et al. 2018, section 6.1, and the authors' code: evaluation starts from the moments of
+    training, and in the inductive setting the prediction of the last image of a pass counts.
+    """
+    device = next(iter(phi.values())).device
+    largest = max(episodes.image.shape[2], episodes.query.shape[1])
+    width = max(1, IMAGES[device.type] // largest)
+    chunks = [
+        _predictions(family, phi, episodes.tasks(start, start + width), optimizer, state)
+        for start in range(0, len(episodes.query), width)
+    ]
+    truth = np.arange(family.ways)
+    together, alone = (torch.cat(part).cpu().numpy() for part in zip(*chunks, strict=True))
+    return Accuracies((together == truth).mean(1), (alone == truth).mean(1))
+
+
+def _predictions(
+    family: FewShot, phi: Params, episodes: Episodes, optimizer: Optimizer, state: AdamState | None
+) -> tuple[Int[Tensor, "tasks N"], Int[Tensor, "tasks N"]]:
+    """Adapt T tasks side by side, as a stack of T, and classify their held-out images in both modes."""
+    device = next(iter(phi.values())).device
+    count = len(episodes.query)
+    image, label, support, query = (
+        torch.as_tensor(places, device=device)
+        for places in (episodes.image, episodes.label, episodes.support, episodes.query)
+    )
+    losses = [
+        family.loss({"image": image[:, step], "label": label[:, step]}) for step in range(image.shape[1])
+    ]
+    if state is not None:
+        state = AdamState(state.steps, repeat(state.first, count), repeat(state.second, count))
+    adapted = adapt(losses, repeat(phi, count), optimizer, state)
+    together = family.net(adapted, family.pool.gather(query)).argmax(-1)
+    return together, torch.cat(list(_inductive(family, adapted, support, query)), 1)
+
+
+def _inductive(family: FewShot, adapted: Params, support: Tensor, query: Tensor) -> Iterator[Tensor]:
+    """Yield the predictions for one held-out image of every task after the other, [T, 1] each."""
+    for i in range(query.shape[1]):
+        beside = torch.cat([support, query[:, i : i + 1]], 1)
+        yield family.net(adapted, family.pool.gather(beside))[:, -1:].argmax(-1)

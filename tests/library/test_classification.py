@@ -1,0 +1,104 @@
+"""Few-shot evaluation, batched over tasks, against one task at a time."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from metalib import classification
+from metalib.classification import accuracies
+from metalib.derivatives import value_and_gradient
+from metalib.inner import SGD, Adam, AdamState
+from metalib.params import Params
+from metalib.tasks.classes import ClassPool
+from metalib.tasks.fewshot import Episodes, FewShot, draw_episodes
+from tests.tolerances import EXACT
+
+
+def noisy_pool() -> ClassPool:
+    """Ten classes that a few gradient steps separate well, but not perfectly."""
+    rng = np.random.default_rng(0)
+    centres = rng.random((10, 1, 28, 28, 1))
+    noise = rng.random((10, 20, 28, 28, 1))
+    images = (0.3 * centres + 0.7 * noise > 0.5).astype(np.uint8)
+    return ClassPool("noise", images, train_classes=5, rotate_train=False)
+
+
+FAMILY = FewShot(noisy_pool(), ways=3, shots=3, batch=4)
+
+
+def episodes(tasks: int = 7) -> Episodes:
+    return draw_episodes(FAMILY.pool, seed=0, tasks=tasks, ways=3, shots=2, steps=5, batch=4)
+
+
+def trained_moments(phi: Params, optimizer: Adam) -> AdamState:
+    """Moments as training leaves them: of other tasks, after several steps."""
+    state = optimizer.initial_state(phi)
+    drawn = FAMILY.draw(seed=0, block=0, tasks=1, steps=3)
+    for step in range(3):
+        loss = FAMILY.loss({name: torch.from_numpy(array[:1, 0, step]) for name, array in drawn.items()})
+        _, g = value_and_gradient(loss, phi)
+        _, state = optimizer.direction(g, state)
+    return state
+
+
+def one_at_a_time(phi: Params, task: Episodes, optimizer, state) -> tuple[float, float]:
+    """Adapt to a single task, then classify: all held-out images together, and each beside the support."""
+    for image, label in zip(task.image[0], task.label[0], strict=True):
+        loss = FAMILY.loss({"image": torch.from_numpy(image)[None], "label": torch.from_numpy(label)[None]})
+        _, g = value_and_gradient(loss, phi)
+        phi, state = optimizer.step(phi, g, state)
+    query, support = torch.from_numpy(task.query), torch.from_numpy(task.support)
+    together = FAMILY.net(phi, FAMILY.pool.gather(query))[0].argmax(-1)
+    alone = []
+    for i in range(3):
+        batch = FAMILY.pool.gather(torch.cat([support[0], query[0, i : i + 1]])[None])
+        alone.append(int(FAMILY.net(phi, batch)[0, -1].argmax()))
+    right = [int(label) == i for i, label in enumerate(together)]
+    return sum(right) / 3, sum(label == i for i, label in enumerate(alone)) / 3
+
+
+@pytest.mark.parametrize("width", [1, 3, 100])
+def test_tasks_side_by_side_score_as_one_at_a_time(width, monkeypatch):
+    monkeypatch.setitem(classification.IMAGES, "cpu", 4 * width)
+    phi, tasks, optimizer = FAMILY.initialize(0), episodes(), Adam(0.01)
+    state = trained_moments(phi, optimizer)
+    scored = accuracies(FAMILY, phi, tasks, optimizer, state)
+    expected = [one_at_a_time(phi, tasks.tasks(t, t + 1), optimizer, state) for t in range(7)]
+    np.testing.assert_allclose(scored.transductive, [e[0] for e in expected], rtol=EXACT)
+    np.testing.assert_allclose(scored.inductive, [e[1] for e in expected], rtol=EXACT)
+    assert 1 / 3 < scored.transductive.mean() < 1.0, "the tasks are neither hopeless nor trivial"
+
+
+def test_evaluation_leaves_weights_and_moments_as_training_left_them():
+    phi, optimizer = FAMILY.initialize(0), Adam(0.01)
+    state = trained_moments(phi, optimizer)
+    before = {name: value.clone() for name, value in (phi | state.second).items()}
+    moments = {name: value.clone() for name, value in state.second.items()}
+    accuracies(FAMILY, phi, episodes(), optimizer, state)
+    assert all(torch.equal(value, moments[name]) for name, value in state.second.items())
+    assert all(torch.equal(value, (phi | state.second)[name]) for name, value in before.items())
+    assert state.steps == 3
+
+
+def test_evaluation_starts_from_the_moments_of_training():
+    phi, optimizer = FAMILY.initialize(0), Adam(0.01)
+    state = trained_moments(phi, optimizer)
+    large = AdamState(10_000, state.first, {n: torch.full_like(v, 1e12) for n, v in state.second.items()})
+    still = accuracies(FAMILY, phi, episodes(40), optimizer, large)
+    moving = accuracies(FAMILY, phi, episodes(40), optimizer, state)
+    assert moving.inductive.mean() > still.inductive.mean() + 0.2, "huge moments leave the weights in place"
+
+
+def test_an_inductive_prediction_does_not_see_the_other_held_out_images():
+    phi, tasks = FAMILY.initialize(0), episodes(20)
+    swapped = replace(tasks, query=tasks.query.copy())
+    swapped.query[:, 1:] = tasks.support[:, :2]
+    optimizer = SGD(0.01)
+    modes = {}
+    for name, drawn in (("original", tasks), ("swapped", swapped)):
+        chunk = classification._predictions(FAMILY, phi, drawn, optimizer, None)
+        modes[name] = [predicted[:, 0] for predicted in chunk]
+    assert torch.equal(modes["original"][1], modes["swapped"][1])
+    assert not torch.equal(modes["original"][0], modes["swapped"][0]), "a transductive prediction does"
