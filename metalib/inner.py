@@ -66,6 +66,10 @@ class AdamState:
     first: Params
     second: Params
 
+    def select(self, runs: slice | Int[Tensor, " selected"]) -> AdamState:
+        """Return the moments of the chosen runs of a stack."""
+        return AdamState(self.steps, select(self.first, runs), select(self.second, runs))
+
 
 @dataclass(frozen=True)
 class Adam:
@@ -149,6 +153,7 @@ class Trajectory:
             g=tuple(select(g, runs) for g in self.g),
             values=tuple(value[runs] for value in self.values),
             alpha=alpha[runs] if isinstance(alpha, Tensor) and alpha.ndim else alpha,
+            state=None if self.state is None else self.state.select(runs),
         )
 
 

@@ -104,7 +104,8 @@ def _weighted_sum(terms: Sequence[Params], weights: Weights) -> Params:
     used = [(term, c) for term, c in zip(terms, columns, strict=True) if isinstance(c, Tensor) or c != 0.0]
     if not used:
         return scale(terms[0], 0.0)
-    result = scale(used[0][0], used[0][1])
+    first, c = used[0]
+    result = first if isinstance(c, float) and c == 1.0 else scale(first, c)
     for term, c in used[1:]:
         result = add_scaled(result, term, c)
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,16 +13,8 @@ from torch import Tensor
 from metalib.config import TrainingConfig, require_stackable
 from metalib.derivatives import MinibatchLoss
 from metalib.inner import SGD, Adam, AdamState, Optimizer, Trajectory, inner_loop
-from metalib.meta_gradients import Weights, combination_of_displacements, maml
-from metalib.params import (
-    Factor,
-    Params,
-    add_scaled,
-    mean,
-    mean_of_groups,
-    repeat,
-    scale,
-)
+from metalib.meta_gradients import combination_of_displacements, maml
+from metalib.params import Factor, Params, add_scaled, mean, mean_of_groups, repeat, scale
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -43,22 +36,35 @@ class OuterState:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Neighbouring runs of a stack that combine their inner gradients alike.
+
+    Attributes:
+        runs: which runs.
+        weights: c_1 … c_k, or `None` for MAML, which alone pays for second derivatives.
+    """
+
+    runs: slice
+    weights: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
 class OuterStep:
     """The outer step of a stack of R runs.
 
     Attributes:
         configs: the R configurations.
-        optimizer: the inner optimizer, with one α per run where they differ.
-        weights: the combination c of every run, or `None` if all runs are MAML.
-        maml_runs: the indices of the runs that differentiate through the inner loop.
-        tasks: tasks per outer iteration and run.
+        optimizer: the inner optimizer, with one α per stacked task where the runs differ.
+        alpha: α, one number or one per run.
+        groups: the runs by how they combine their inner gradients; together they are the whole stack.
+        width: tasks of one run that are stacked side by side.
     """
 
     configs: tuple[TrainingConfig, ...]
     optimizer: Optimizer
-    weights: Weights | None
-    maml_runs: Tensor
-    tasks: int
+    alpha: Factor
+    groups: tuple[Group, ...]
+    width: int
 
     def __call__(
         self, state: OuterState, losses: Sequence[Sequence[MinibatchLoss]], epsilon: Factor
@@ -71,42 +77,34 @@ class OuterStep:
 
         Source: Nichol et al. 2018, Algorithm 1 and Eq. 5.
         """
-        width = self.tasks // len(losses)
         displacements, values, inner = [], [], state.inner
         for task_losses in losses:
-            start = repeat(state.phi, width) if width > 1 else state.phi
+            start = repeat(state.phi, self.width) if self.width > 1 else state.phi
             trajectory = inner_loop(task_losses, start, self.optimizer, inner)
             inner = trajectory.state
-            displacements.append(mean_of_groups(self.displacement(trajectory, width), width))
-            values.append(torch.stack(trajectory.values, 1).unflatten(0, (-1, width)).mean(1))
+            displacements.append(self.displacement(trajectory))
+            values.append(torch.stack(trajectory.values, 1).unflatten(0, (-1, self.width)).mean(1))
         displacement = mean(displacements) if len(displacements) > 1 else displacements[0]
+        inner_losses = torch.stack(values).mean(0)
         if state.outer is None:
-            phi = add_scaled(state.phi, displacement, -epsilon)
-            return OuterState(phi, inner), torch.stack(values).mean(0)
+            return OuterState(add_scaled(state.phi, displacement, -epsilon), inner), inner_losses
         # Nichol et al. 2018, section 3: (φ − φ̃)/α is the natural gradient to hand to another optimizer.
-        direction, outer = Adam(1.0, beta1=0.9).direction(
-            scale(displacement, 1.0 / self.optimizer.alpha), state.outer
-        )
-        return OuterState(add_scaled(state.phi, direction, -epsilon), inner, outer), torch.stack(values).mean(
-            0
-        )
+        g = scale(displacement, 1.0 / self.alpha)
+        direction, outer = Adam(1.0, beta1=0.9).direction(g, state.outer)
+        return OuterState(add_scaled(state.phi, direction, -epsilon), inner, outer), inner_losses
 
-    def displacement(self, trajectory: Trajectory, width: int) -> Params:
-        """Return, per stacked task, what φ moves against: Σ c_i (φ_i − φ_{i+1}), or α g_MAML."""
-        if self.weights is None:
-            return scale(maml(trajectory), trajectory.alpha)
-        weights = self.weights
-        if isinstance(weights, Tensor) and width > 1:
-            weights = weights.repeat_interleave(width, dim=0)
-        result = combination_of_displacements(trajectory, weights)
-        if len(self.maml_runs):
-            rows = (
-                self.maml_runs[:, None] * width + torch.arange(width, device=self.maml_runs.device)
-            ).flatten()
-            chosen = trajectory.select(rows)
-            second_order = scale(maml(chosen), chosen.alpha)
-            result = {name: value.index_copy(0, rows, second_order[name]) for name, value in result.items()}
-        return result
+    def displacement(self, trajectory: Trajectory) -> Params:
+        """Return what φ moves against, averaged over tasks: Σ c_i (φ_i − φ_{i+1}), or α g_MAML."""
+        parts = []
+        for group in self.groups:
+            rows = slice(group.runs.start * self.width, group.runs.stop * self.width)
+            part = trajectory.select(rows) if len(self.groups) > 1 else trajectory
+            if group.weights is None:
+                parts.append(scale(maml(part), part.alpha))
+            else:
+                parts.append(combination_of_displacements(part, group.weights))
+        whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return mean_of_groups(whole, self.width) if self.width > 1 else whole
 
 
 def outer_step(
@@ -121,25 +119,20 @@ def outer_step(
         dtype: floating-point type of the weights.
     """
     require_stackable(configs)
+    alphas = [config.alpha for config in configs]
+    alpha: Factor = alphas[0]
+    if len(set(alphas)) > 1:
+        alpha = torch.tensor(alphas, device=device, dtype=dtype)
+    per_task = alpha.repeat_interleave(width) if isinstance(alpha, Tensor) else alpha
     first = configs[0]
-    alpha = _shared_or_per_run([config.alpha for config in configs], device, dtype)
-    if isinstance(alpha, Tensor) and width > 1:
-        alpha = alpha.repeat_interleave(width)
-    optimizer: Optimizer = SGD(alpha) if first.inner == "sgd" else Adam(alpha, first.beta1)
-    combinations = [config.combination for config in configs]
-    linear = [c if c is not None else (0.0,) * first.k for c in combinations]
-    weights: Weights | None
-    if all(c is None for c in combinations):
-        weights = None
-    elif len(set(linear)) == 1:
-        weights = linear[0]
-    else:
-        weights = torch.tensor(linear, device=device, dtype=dtype)
-    maml_runs = torch.tensor(
-        [r for r, c in enumerate(combinations) if c is None], device=device, dtype=torch.long
-    )
-    return OuterStep(tuple(configs), optimizer, weights, maml_runs, first.tasks)
+    optimizer: Optimizer = SGD(per_task) if first.inner == "sgd" else Adam(per_task, first.beta1)
+    return OuterStep(tuple(configs), optimizer, alpha, _groups(configs), width)
 
 
-def _shared_or_per_run(values: Sequence[float], device: torch.device, dtype: torch.dtype) -> Factor:
-    return values[0] if len(set(values)) == 1 else torch.tensor(values, device=device, dtype=dtype)
+def _groups(configs: Sequence[TrainingConfig]) -> tuple[Group, ...]:
+    groups, start = [], 0
+    for weights, members in groupby(config.combination for config in configs):
+        stop = start + len(list(members))
+        groups.append(Group(slice(start, stop), weights))
+        start = stop
+    return tuple(groups)

@@ -92,3 +92,10 @@ def test_a_step_size_that_is_not_positive_is_an_error(alpha):
 def test_a_decay_outside_its_range_is_an_error():
     with pytest.raises(InputError, match=r"beta1 is 1.0; Adam needs 0 <= beta1 < 1"):
         Adam(1e-3, beta1=1.0)
+
+
+def test_the_chosen_runs_of_an_adam_trajectory_keep_their_moments():
+    losses, phi = sine_losses(3, runs=2)
+    second = inner_loop(losses, phi, Adam(1e-3)).select(slice(1, 2))
+    alone = inner_loop([loss.select(slice(1, 2)) for loss in losses], second.phi[0], Adam(1e-3))
+    assert relative_error(second.state.second, alone.state.second) < EXACT

@@ -229,3 +229,15 @@ def test_a_kept_divergence_does_not_touch_the_other_runs():
     alone = train(Sine(), [healthy])
     assert not torch.isfinite(flatten(select(together.phi, slice(0, 1)))).all()
     assert relative_error(select(together.phi, slice(1, 2)), alone.phi) < FLOAT32
+
+
+@pytest.mark.parametrize("change", [{"inner": "adam"}, {"outer": "adam"}, {}])
+def test_mixed_algorithms_and_alphas_with_several_tasks_train_as_they_do_alone(change):
+    settings = (("reptile", 0.02), ("fomaml", 0.01), ("fomaml", 0.02), ("joint", 0.02))
+    configs = [
+        TrainingConfig(algorithm=a, alpha=alpha, tasks=2, iterations=20, epsilon=0.01, **change)
+        for a, alpha in settings
+    ]
+    stacked = train(DOUBLE, configs).phi
+    for r, config in enumerate(configs):
+        assert relative_error(select(stacked, slice(r, r + 1)), train(DOUBLE, [config]).phi) < ROUNDOFF
