@@ -33,6 +33,7 @@ notebooks: $(ENVIRONMENT) ## execute all notebooks again, in place
 	@$(BIN)/python scripts/notebooks.py execute $(NOTEBOOKS)
 
 notebook: $(ENVIRONMENT) ## run one with other parameters: NB=notebooks/sine.ipynb ARGS="-p seed 3 -p device cuda"
+	@test -n "$(NB)" || { echo 'Name a notebook: make notebook NB=notebooks/sine.ipynb ARGS="-p seed 3"' >&2; exit 2; }
 	@$(BIN)/python scripts/notebooks.py run "$(NB)" $(ARGS)
 
 benchmarks: $(ENVIRONMENT) ## time metalib against plain loops, side by side

@@ -99,6 +99,7 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any] | None = N
                 cwd=str(source.parent),
                 kernel_name="python3",
                 progress_bar=False,
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],
             )
         except PapermillExecutionError as error:
             RUNS.mkdir(exist_ok=True)
