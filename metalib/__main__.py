@@ -12,7 +12,7 @@ import typer
 from metalib import __version__
 from metalib.config import ALGORITHMS, TrainingConfig
 from metalib.errors import InputError, MetalibError, require
-from metalib.experiments import SEEDS, Experiment, runner, sine
+from metalib.experiments import Experiment, runner, sine
 from metalib.experiments.catalogue import EXPERIMENTS, find
 
 app = typer.Typer(
@@ -34,9 +34,8 @@ def list_experiments() -> None:
     for experiment in EXPERIMENTS.values():
         print(f"{experiment.name}\n    {experiment.title}")
         for name, budget in experiment.budgets.items():
-            runs = sum(len(unit.configs) for unit in experiment.units(budget, SEEDS))
             print(
-                f"    {name:6} {budget.iterations:>7,} outer iterations, {runs} runs, "
+                f"    {name:6} {budget.iterations:>7,} outer iterations, "
                 f"{budget.evaluation_tasks:,} evaluation tasks"
             )
 

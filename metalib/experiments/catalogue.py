@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from metalib.errors import InputError
-from metalib.experiments import Experiment, sine
+from metalib.experiments import Experiment, sine, table2
 
 EXPERIMENTS: dict[str, Experiment] = {
-    experiment.name: experiment for experiment in (sine.FIGURE_1, sine.INNER_STEPS, sine.META_BATCH)
+    experiment.name: experiment
+    for experiment in (
+        sine.FIGURE_1,
+        sine.INNER_STEPS,
+        sine.META_BATCH,
+        table2.TABLE_2,
+        table2.TABLE_2_GLYPHS,
+    )
 }
 
 

@@ -1,0 +1,181 @@
+"""What the few-shot experiments share: budgets, the paper's settings, and how initializations are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from metalib.classification import Accuracies, accuracies
+from metalib.config import TrainingConfig
+from metalib.experiments import Budget, Unit
+from metalib.inner import SGD, Adam, AdamState, Optimizer
+from metalib.params import Params, select
+from metalib.tasks.classes import ClassPool
+from metalib.tasks.fewshot import FewShot, draw_episodes
+from metalib.training import Trained
+
+SHOTS = (1, 5)
+
+
+@dataclass(frozen=True)
+class FewShotBudget(Budget):
+    """How much work a few-shot experiment may do: the fields of `Budget` are for 5-way tasks.
+
+    Attributes:
+        iterations_20_way: outer iterations of 20-way runs.
+        evaluation_tasks_20_way: tasks on which 20-way initializations are scored.
+    """
+
+    iterations_20_way: int = 0
+    evaluation_tasks_20_way: int = 0
+
+    def for_ways(self, ways: int) -> Budget:
+        """Return the budget of runs with that many classes per task."""
+        if ways == 20:
+            return Budget(self.iterations_20_way, self.evaluation_tasks_20_way)
+        return Budget(self.iterations, self.evaluation_tasks)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The hyper-parameters that depend on the number of classes (Nichol et al. 2018, appendix A)."""
+
+    alpha: float
+    batch: int
+    k: int
+    evaluation_batch: int
+
+
+SETTINGS = {
+    5: Setting(alpha=0.001, batch=10, k=5, evaluation_batch=5),
+    20: Setting(alpha=0.0005, batch=20, k=10, evaluation_batch=10),
+}
+TRAIN_SHOTS = 10
+META_BATCH = 5
+EVALUATION_STEPS = 50
+
+
+def reptile_configs(ways: int, budget: FewShotBudget, seeds: Sequence[int]) -> tuple[TrainingConfig, ...]:
+    """Return the paper's Reptile runs, one per seed: inner Adam with β1 = 0, five tasks, ε from 1 to 0."""
+    setting = SETTINGS[ways]
+    return tuple(
+        TrainingConfig(
+            algorithm="reptile",
+            seed=seed,
+            k=setting.k,
+            alpha=setting.alpha,
+            epsilon=1.0,
+            iterations=budget.for_ways(ways).iterations,
+            tasks=META_BATCH,
+            inner="adam",
+        )
+        for seed in seeds
+    )
+
+
+def reptile_unit(pool: ClassPool, ways: int, budget: FewShotBudget, seeds: Sequence[int]) -> Unit:
+    """Return the paper's Reptile runs with the family they train on."""
+    family = FewShot(pool, ways, TRAIN_SHOTS, SETTINGS[ways].batch)
+    return Unit(f"reptile-{ways}-way", family, reptile_configs(ways, budget, seeds))
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How trained initializations are scored.
+
+    Attributes:
+        tasks: evaluation tasks per run, kind of classes and number of shots.
+        steps: inner steps.
+        batch: images per inner step; 0 for all training images of the task.
+        shots: training images per class.
+        classes: "train", "test" or both.
+    """
+
+    tasks: int
+    steps: int = EVALUATION_STEPS
+    batch: int = 5
+    shots: tuple[int, ...] = SHOTS
+    classes: tuple[str, ...] = ("train", "test")
+
+
+def score(family: FewShot, trained: Trained, scoring: Scoring) -> pd.DataFrame:
+    """Score every run of a stack.
+
+    Returns:
+        One row per run, kind of classes, shots and mode: the mean accuracy over tasks in percent and
+        its standard error. The mode "difference" is transductive minus inductive, paired by task.
+    """
+    rows: list[dict[str, object]] = []
+    for r, config in enumerate(trained.configs):
+        phi, state = alone(trained, r)
+        for classes in scoring.classes:
+            for shots in scoring.shots:
+                scored = _accuracies(family, phi, state, config, scoring, classes, shots)
+                label = {
+                    "algorithm": config.algorithm,
+                    "seed": config.seed,
+                    "ways": family.ways,
+                    "shots": shots,
+                    "classes": classes,
+                }
+                rows += [{**label, **row} for row in _summaries(scored)]
+    return pd.DataFrame(rows)
+
+
+def alone(trained: Trained, run: int) -> tuple[Params, AdamState | None]:
+    """Return the initialization and the inner Adam's moments of one run, as a stack of one."""
+    one, state = slice(run, run + 1), trained.inner
+    if state is not None:
+        state = replace(state, first=select(state.first, one), second=select(state.second, one))
+    return select(trained.phi, one), state
+
+
+def arrays(trained: Trained) -> dict[str, np.ndarray]:
+    """Return the trained initializations and the second moments, from which any shot can be scored again."""
+    kept = {f"phi/{name}": value.cpu().numpy() for name, value in trained.phi.items()}
+    if trained.inner is not None:
+        kept |= {f"second/{name}": value.cpu().numpy() for name, value in trained.inner.second.items()}
+    return kept
+
+
+def _accuracies(
+    family: FewShot,
+    phi: Params,
+    state: AdamState | None,
+    config: TrainingConfig,
+    scoring: Scoring,
+    classes: str,
+    shots: int,
+) -> Accuracies:
+    optimizer: Optimizer = SGD(config.alpha) if config.inner == "sgd" else Adam(config.alpha, config.beta1)
+    episodes = draw_episodes(
+        family.pool,
+        config.seed,
+        scoring.tasks,
+        classes=classes,
+        ways=family.ways,
+        shots=shots,
+        steps=scoring.steps,
+        batch=scoring.batch or family.ways * shots,
+    )
+    return accuracies(family, phi, episodes, optimizer, state)
+
+
+def _summaries(scored: Accuracies) -> list[dict[str, object]]:
+    modes = {
+        "transductive": scored.transductive,
+        "inductive": scored.inductive,
+        "difference": scored.transductive - scored.inductive,
+    }
+    return [
+        {
+            "mode": mode,
+            "tasks": len(values),
+            "accuracy": 100.0 * values.mean(),
+            "standard_error": 100.0 * float(values.std(ddof=1)) / len(values) ** 0.5,
+        }
+        for mode, values in modes.items()
+    ]

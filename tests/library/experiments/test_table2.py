@@ -1,0 +1,103 @@
+"""The few-shot experiments on a small embedded pool: from the command line's entry to the tables."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from metalib.experiments import runner, table2
+from metalib.experiments.fewshot import SETTINGS, FewShotBudget, Scoring, alone, reptile_unit, score
+from metalib.params import norm, subtract
+from metalib.tasks.classes import ClassPool
+from metalib.training import train
+from tests.tolerances import EXACT, FLOAT32
+
+
+def small_pool() -> ClassPool:
+    """Sixty classes that are easy to tell apart: each has its own pattern under a little noise."""
+    rng = np.random.default_rng(0)
+    pattern = rng.random((60, 1, 7, 7, 1)).repeat(4, 2).repeat(4, 3)
+    noise = rng.random((60, 20, 28, 28, 1))
+    images = (0.5 * pattern + 0.5 * noise > 0.5).astype(np.uint8)
+    return ClassPool("patterns", images, train_classes=30, rotate_train=False)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        experiment = table2.TABLE_2_GLYPHS
+        smallest = {"smoke": FewShotBudget(2, 3, 1, 2)}
+        experiment = type(experiment)(
+            experiment.name, experiment.title, smallest,
+            lambda budget, seeds: table2._units(small_pool, budget, seeds), experiment.record,
+        )  # fmt: skip
+        patch.chdir(tmp_path_factory.mktemp("runs"))
+        yield runner.run(experiment, "smoke", seeds=(0,))
+
+
+def test_every_cell_of_the_table_is_there_for_every_seed(result):
+    accuracy = result.tables["accuracy"]
+    cells = accuracy.groupby(["ways", "shots", "classes", "mode", "seed"]).size()
+    assert len(cells) == 2 * 2 * 2 * 3
+    assert (cells == 1).all()
+    shares = accuracy[accuracy["mode"] != "difference"].accuracy
+    assert shares.between(0, 100).all()
+    assert (accuracy[accuracy.ways == 5].tasks == 3).all()
+    assert (accuracy[accuracy.ways == 20].tasks == 2).all()
+
+
+def test_transduction_is_a_paired_difference(result):
+    keys = ["unit", "seed", "shots", "classes"]
+    means = result.tables["accuracy"].pivot(index=keys, columns="mode", values="accuracy")
+    np.testing.assert_allclose(means.difference, means.transductive - means.inductive, atol=100 * EXACT)
+
+
+def test_trained_weights_and_moments_are_kept(result):
+    assert result.arrays["reptile-5-way/phi/dense"].shape == (1, 256, 5)
+    assert result.arrays["reptile-20-way/second/conv_3"].shape == (1, 64, 3, 3, 64)
+
+
+def test_settings_are_those_of_the_paper():
+    for ways, alpha, batch, k, evaluation_batch, iterations in (
+        (5, 0.001, 10, 5, 5, 100_000),
+        (20, 0.0005, 20, 10, 10, 200_000),
+    ):
+        unit = reptile_unit(small_pool(), ways, table2.BUDGETS["paper"], seeds=(0, 1, 2))
+        family, config = unit.family, unit.configs[2]
+        assert (family.ways, family.shots, family.batch) == (ways, 10, batch)
+        assert (family.scheme, family.tail_shots, family.reduction) == ("cycling", 0, "sum")
+        assert (config.seed, config.alpha, config.k, config.iterations) == (2, alpha, k, iterations)
+        assert (config.inner, config.beta1, config.tasks) == ("adam", 0.0, 5)
+        assert (config.epsilon, config.epsilon_final) == (1.0, 0.0)
+        assert SETTINGS[ways].evaluation_batch == evaluation_batch
+    assert table2.BUDGETS["paper"].evaluation_tasks == 10_000
+    assert Scoring(1).steps == 50
+
+
+def test_a_run_is_the_same_alone_and_in_a_stack():
+    """Shown with SGD: Adam's first steps have the size of α wherever a gradient is not exactly zero, even
+    where all of it is roundoff, as before batch normalization."""
+    unit = reptile_unit(small_pool(), 5, FewShotBudget(3, 4), seeds=(0, 1))
+    configs = [replace(config, inner="sgd") for config in unit.configs]
+    scoring = Scoring(4, steps=3, shots=(1,), classes=("test",))
+    stacked, single = train(unit.family, configs), train(unit.family, configs[1:])
+    start = unit.family.initialize(1)
+    moved, expected = subtract(alone(stacked, 1)[0], start), subtract(single.phi, start)
+    assert float(norm(subtract(moved, expected)) / norm(expected)) < 10 * FLOAT32
+    table = score(unit.family, stacked, scoring)
+    pd.testing.assert_frame_equal(
+        table[table.seed == 1].reset_index(drop=True), score(unit.family, single, scoring)
+    )
+
+
+def test_reptile_learns_to_classify_new_classes():
+    unit = reptile_unit(small_pool(), 5, FewShotBudget(20, 0), seeds=(0,))
+    scoring = Scoring(25, steps=5, batch=0, shots=(1,), classes=("test",))
+    untrained = train(unit.family, [replace(unit.configs[0], iterations=1)])
+    trained = train(unit.family, unit.configs)
+    before, after = (
+        score(unit.family, t, scoring).set_index("mode").accuracy["inductive"] for t in (untrained, trained)
+    )
+    assert after > before + 10.0
+    assert after > 60.0
