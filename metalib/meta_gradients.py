@@ -19,7 +19,7 @@ from torch import Tensor
 from metalib.derivatives import hvp
 from metalib.errors import require
 from metalib.inner import Trajectory
-from metalib.params import Factor, Params, add_scaled, scale
+from metalib.params import Factor, Params, add_scaled, scale, select, zeros_like
 
 Weights = Sequence[float] | Tensor
 
@@ -39,30 +39,36 @@ def reptile_weights(k: int) -> tuple[float, ...]:
     return (1.0,) * k
 
 
-def combination(trajectory: Trajectory, weights: Weights) -> Params:
+ALL = slice(None)
+
+
+def combination(trajectory: Trajectory, weights: Weights, runs: slice = ALL) -> Params:
     """Return Σ c_i g_i.
 
     Args:
         trajectory: k inner steps.
         weights: c_1 … c_k, or for a stack one row of them per run, of shape [runs, k].
+        runs: which runs of a stack; all by default.
 
     Raises:
         InputError: if there are not exactly k weights.
 
     Source: Nichol et al. 2018, Eqs. 38 and 40 and section 6.2.
     """
-    return _weighted_sum(trajectory.g, weights)
+    return _weighted_sum(trajectory.g, weights, runs)
 
 
-def combination_of_displacements(trajectory: Trajectory, weights: Weights) -> Params:
+def combination_of_displacements(trajectory: Trajectory, weights: Weights, runs: slice = ALL) -> Params:
     """Return Σ c_i (φ_i − φ_{i+1}): α Σ c_i g_i under SGD, its counterpart under any other optimizer.
 
     This is what training moves against: with c = (1, …, 1) it is φ_1 − φ_{k+1}, Reptile's difference
     (Nichol et al. 2018, Algorithm 1 and Eq. 5).
     """
     if trajectory.state is None:
-        return scale(combination(trajectory, weights), trajectory.alpha)
-    return _weighted_sum([trajectory.displacement(i) for i in range(1, trajectory.k + 1)], weights)
+        alpha = trajectory.alpha
+        chosen = alpha[runs] if isinstance(alpha, Tensor) and alpha.ndim else alpha
+        return scale(combination(trajectory, weights, runs), chosen)
+    return _weighted_sum([trajectory.displacement(i) for i in range(1, trajectory.k + 1)], weights, runs)
 
 
 def joint(trajectory: Trajectory) -> Params:
@@ -99,11 +105,13 @@ def maml(trajectory: Trajectory) -> Params:
     return v
 
 
-def _weighted_sum(terms: Sequence[Params], weights: Weights) -> Params:
+def _weighted_sum(terms: Sequence[Params], weights: Weights, runs: slice) -> Params:
     columns = _columns(weights, len(terms))
     used = [(term, c) for term, c in zip(terms, columns, strict=True) if isinstance(c, Tensor) or c != 0.0]
+    if runs != ALL:
+        used = [(select(term, runs), c) for term, c in used]
     if not used:
-        return scale(terms[0], 0.0)
+        return zeros_like(select(terms[0], runs))
     first, c = used[0]
     result = first if isinstance(c, float) and c == 1.0 else scale(first, c)
     for term, c in used[1:]:

@@ -98,11 +98,11 @@ class OuterStep:
         parts = []
         for group in self.groups:
             rows = slice(group.runs.start * self.width, group.runs.stop * self.width)
-            part = trajectory.select(rows) if len(self.groups) > 1 else trajectory
             if group.weights is None:
+                part = trajectory.select(rows)
                 parts.append(scale(maml(part), part.alpha))
             else:
-                parts.append(combination_of_displacements(part, group.weights))
+                parts.append(combination_of_displacements(trajectory, group.weights, rows))
         whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         return mean_of_groups(whole, self.width) if self.width > 1 else whole
 

@@ -7,7 +7,7 @@ they share the shape of the inner loop. A run alone is a stack of one.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,10 +137,10 @@ def _train_block(
     drawn = _draw(family, configs, run.iteration // BLOCK, width, place)
     epsilons = _epsilons(configs, run.iteration, stop, next(iter(run.state.phi.values())))
     values = []
-    for i in range(stop - run.iteration):
-        run.state, inner_losses = step(run.state, _losses(family, drawn, i), epsilons[i])
-        values.append(inner_losses[:, [0, -1]])
-    means = torch.stack(values).mean(0)
+    for losses, epsilon in zip(_losses(family, drawn, len(epsilons)), epsilons, strict=True):
+        run.state, inner_losses = step(run.state, losses, epsilon)
+        values.append(inner_losses)
+    means = torch.stack(values).mean(0)[:, [0, -1]]
     done = len(values)
     if not keep_diverged:
         _require_finite(configs, means, run)
@@ -164,12 +164,18 @@ def _draw(
     return drawn
 
 
-def _losses(family: TaskFamily, drawn: dict[str, Tensor], i: int) -> list[list[MinibatchLoss]]:
+def _losses(
+    family: TaskFamily, drawn: dict[str, Tensor], iterations: int
+) -> Iterator[list[list[MinibatchLoss]]]:
+    """Yield the losses of every outer iteration: per group of tasks side by side, one per inner step."""
     groups, k = next(iter(drawn.values())).shape[1:3]
-    return [
-        [family.loss({name: array[i, task, j] for name, array in drawn.items()}) for j in range(k)]
-        for task in range(groups)
-    ]
+    # Cutting a block into its minibatches at once is cheaper than indexing it at every step.
+    pieces = {name: iter(array[:iterations].flatten(0, 2).unbind()) for name, array in drawn.items()}
+    for _ in range(iterations):
+        yield [
+            [family.loss({name: next(minibatches) for name, minibatches in pieces.items()}) for _ in range(k)]
+            for _ in range(groups)
+        ]
 
 
 def _epsilons(configs: Sequence[TrainingConfig], start: int, stop: int, like: Tensor) -> list[Factor]:
