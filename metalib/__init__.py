@@ -19,6 +19,7 @@ The modules build on one another; each imports only from those above it in this 
     store           results, checkpoints and where they came from
     config          what defines a training run
     outer           one outer step for a stack of runs
+    checkpoints     unfinished training
     training        the outer loop
     experiments     one module per figure or table
     plotting        results -> figures

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from metalib import store
+from metalib.checkpoints import Progress, load, save
 from metalib.config import TrainingConfig
 from metalib.derivatives import MinibatchLoss
-from metalib.errors import DivergenceError, StoreError, require
+from metalib.errors import DivergenceError, require
 from metalib.inner import Adam, AdamState
 from metalib.outer import OuterState, OuterStep, outer_step
 from metalib.params import Factor, Params
@@ -47,16 +48,6 @@ class Trained:
     inner: AdamState | None
     history: pd.DataFrame
     seconds: float
-
-
-@dataclass
-class _Progress:
-    """How far a stack has come: everything that a checkpoint must hold."""
-
-    iteration: int
-    state: OuterState
-    losses: list[np.ndarray] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 def choose_device(name: str) -> torch.device:
@@ -106,7 +97,7 @@ def train(
     width = 1 if first.inner == "adam" else first.tasks
     step = outer_step(configs, width, place, next(iter(phi.values())).dtype)
     identity = store.digest([repr(family), *[config.as_dict() for config in configs]])
-    run = _load(checkpoint, identity, place) or _Progress(0, _initial_state(first, phi))
+    run = load(checkpoint, identity, place) or Progress(0, _initial_state(first, phi))
     saved = time.monotonic()
     with tqdm(
         desc=progress, total=first.iterations, initial=run.iteration, unit="it", disable=not progress
@@ -118,7 +109,7 @@ def train(
             bar.update(done)
             finished = run.iteration == first.iterations
             if checkpoint and (finished or time.monotonic() - saved > CHECKPOINT_SECONDS):
-                _save(checkpoint, identity, run)
+                save(checkpoint, identity, run)
                 saved = time.monotonic()
     return Trained(tuple(configs), run.state.phi, run.state.inner, _history(configs, run.losses), run.seconds)
 
@@ -126,7 +117,7 @@ def train(
 def _train_block(
     family: TaskFamily,
     step: OuterStep,
-    run: _Progress,
+    run: Progress,
     width: int,
     place: torch.device,
     keep_diverged: bool,
@@ -186,7 +177,7 @@ def _epsilons(configs: Sequence[TrainingConfig], start: int, stop: int, like: Te
     return list(torch.tensor(rows, dtype=like.dtype, device=like.device).unbind(0))
 
 
-def _require_finite(configs: Sequence[TrainingConfig], means: Tensor, run: _Progress) -> None:
+def _require_finite(configs: Sequence[TrainingConfig], means: Tensor, run: Progress) -> None:
     finite = torch.isfinite(means).all(1)
     for value in run.state.phi.values():
         finite &= torch.isfinite(value).flatten(1).all(1)
@@ -226,42 +217,3 @@ def _history(configs: Sequence[TrainingConfig], losses: Sequence[np.ndarray]) ->
         for block, values in enumerate(losses)
     ]
     return pd.DataFrame(rows)
-
-
-def _save(path: Path, identity: str, run: _Progress) -> None:
-    arrays = {f"phi/{name}": value.cpu().numpy() for name, value in run.state.phi.items()}
-    adams = {"inner": run.state.inner, "outer": run.state.outer}
-    for loop, adam in adams.items():
-        if adam is not None:
-            arrays |= {f"{loop}/first/{name}": v.cpu().numpy() for name, v in adam.first.items()}
-            arrays |= {f"{loop}/second/{name}": v.cpu().numpy() for name, v in adam.second.items()}
-    arrays["losses"] = np.stack(run.losses)
-    header = {
-        "identity": identity,
-        "iteration": run.iteration,
-        "seconds": run.seconds,
-        "adam_steps": {loop: adam.steps for loop, adam in adams.items() if adam is not None},
-    }
-    store.save_arrays(path, arrays, header)
-
-
-def _load(path: Path | None, identity: str, place: torch.device) -> _Progress | None:
-    if path is None or not path.exists():
-        return None
-    arrays, header = store.load_arrays(path)
-    if header.get("identity") != identity:
-        raise StoreError(f"{path} is the checkpoint of other runs; delete it or name another file")
-
-    def part(prefix: str) -> Params:
-        return {
-            name.removeprefix(prefix): torch.from_numpy(value).to(place)
-            for name, value in arrays.items()
-            if name.startswith(prefix)
-        }
-
-    adams = {
-        loop: AdamState(steps, part(f"{loop}/first/"), part(f"{loop}/second/"))
-        for loop, steps in header["adam_steps"].items()
-    }
-    state = OuterState(part("phi/"), adams.get("inner"), adams.get("outer"))
-    return _Progress(header["iteration"], state, list(arrays["losses"]), header["seconds"])
