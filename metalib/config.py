@@ -28,7 +28,8 @@ class TrainingConfig:
         epsilon_final: outer step size that ε approaches linearly, in [0, 1].
         iterations: outer iterations T.
         tasks: tasks per outer iteration, n in Eq. 5; 1 is the serial version.
-        inner: "sgd" or "adam".
+        inner: "sgd"; "adam", whose moments run on from task to task, as in the authors' code; or
+            "adam-fresh", which starts every task without moments.
         beta1: decay of Adam's first moment in the inner loop.
         outer: "interpolate" moves φ by ε times the mean displacement (Algorithm 1, Eq. 5); "adam" feeds
             the mean displacement divided by α to Adam as a gradient, with ε as its step size (section 3).
@@ -49,7 +50,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _require_choice("algorithm", self.algorithm, ALGORITHMS)
-        _require_choice("inner", self.inner, ("sgd", "adam"))
+        _require_choice("inner", self.inner, ("sgd", "adam", "adam-fresh"))
         _require_choice("outer", self.outer, ("interpolate", "adam"))
         for name in ("k", "iterations", "tasks"):
             value = getattr(self, name)

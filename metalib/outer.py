@@ -26,7 +26,7 @@ class OuterState:
 
     Attributes:
         phi: the initialization φ of every run.
-        inner: the moments of an inner Adam. They are never reset: they run on from task to task.
+        inner: the moments of an inner Adam that run on from task to task and are never reset.
         outer: the moments of an outer Adam.
     """
 
@@ -81,7 +81,8 @@ class OuterStep:
         for task_losses in losses:
             start = repeat(state.phi, self.width) if self.width > 1 else state.phi
             trajectory = inner_loop(task_losses, start, self.optimizer, inner)
-            inner = trajectory.state
+            if inner is not None:
+                inner = trajectory.state
             displacements.append(self.displacement(trajectory))
             values.append(torch.stack(trajectory.values, 1).unflatten(0, (-1, self.width)).mean(1))
         displacement = mean(displacements) if len(displacements) > 1 else displacements[0]
