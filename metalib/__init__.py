@@ -22,6 +22,7 @@ The modules build on one another; each imports only from those above it in this 
     checkpoints     unfinished training
     training        the outer loop
     experiments     one module per figure or table
+    claims          paper, measured, verdict
     plotting        results -> figures
 """
 

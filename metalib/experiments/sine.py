@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from metalib.config import TrainingConfig
+from metalib.errors import require
 from metalib.evaluation import adaptation_errors
 from metalib.experiments import Budget, Experiment, Unit
 from metalib.params import Params
@@ -135,6 +136,24 @@ def score(
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def initialization(result: Result, unit: str, algorithm: str, seed: int) -> Params:
+    """Return the weights that a method trained (or "random" ones), from the result of `FIGURE_1`.
+
+    Raises:
+        InputError: if the result holds no such run.
+    """
+    adaptation = result.tables["adaptation"]
+    runs = adaptation[adaptation.unit == unit][["algorithm", "seed"]].drop_duplicates()
+    names = list(runs.itertuples(index=False, name=None))
+    require((algorithm, seed) in names, f"unit {unit!r} has no run of {algorithm!r} with seed {seed}")
+    row = names.index((algorithm, seed))
+    return {
+        name.removeprefix(f"{unit}/"): torch.from_numpy(array[row : row + 1])
+        for name, array in result.arrays.items()
+        if name.startswith(f"{unit}/")
+    }
 
 
 def _standard_error(values: Float[np.ndarray, " tasks"]) -> float:

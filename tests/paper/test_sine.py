@@ -1,0 +1,110 @@
+"""Section 4: Eq. 8 and the claims about sine waves, judged on the stored runs of the paper's budget."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from metalib.evaluation import adaptation_errors
+from metalib.experiments import sine
+from metalib.intervals import NORMAL, over_seeds
+from metalib.store import load_result
+from metalib.tasks.sine import GRID_POINTS, Sine, SineTasks, SupportSet, grid, zero_function_error
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def stored(name: str) -> pd.DataFrame:
+    return load_result(RESULTS / name / "paper").tables["adaptation"]
+
+
+@pytest.fixture(scope="module")
+def figure_1() -> pd.DataFrame:
+    return stored("sine-figure-1")
+
+
+def summary(table: pd.DataFrame, unit: str, points: str, value: str = "mse") -> pd.DataFrame:
+    chosen = table[(table.unit == unit) & (table.points == points)]
+    return over_seeds(chosen, ["algorithm", "step"], value).set_index(["algorithm", "step"])
+
+
+def test_eq_8_the_mean_over_the_grid_is_the_integral_over_the_interval_divided_by_its_length():
+    """For f ≡ 0 the integral has a closed form; 50 points come within two percent of it."""
+    waves = SineTasks(np.array([1.0, 3.0]), np.array([0.0, 1.2]))
+    nothing = {name: value * 0.0 for name, value in Sine(dtype="float64").initialize(0).items()}
+    support = SupportSet(waves, np.zeros((2, 1)), np.zeros((2, 1)))
+    ours = adaptation_errors(Sine(dtype="float64").model, nothing, support, 0.02, 0)[0, :, 0]
+    a, b = waves.amplitude, waves.phase
+    integral = a**2 * (5 - (np.sin(10 + 2 * b) + np.sin(10 - 2 * b)) / 4)
+    np.testing.assert_allclose(10 * ours, integral, rtol=0.02)
+    assert len(grid()) == GRID_POINTS == 50
+
+
+def test_the_stored_runs_are_those_of_the_papers_budget():
+    for experiment in (sine.FIGURE_1, sine.INNER_STEPS, sine.META_BATCH):
+        config = load_result(RESULTS / experiment.name / "paper").provenance["config"]
+        assert config["iterations"] == 30_000
+        assert config["seeds"] == [0, 1, 2]
+        assert config["evaluation_tasks"] >= 1_000
+        units = experiment.units(experiment.budgets["paper"], (0, 1, 2))
+        assert config["units"] == [unit.as_dict() for unit in units], "code and stored runs have parted"
+
+
+def test_reptile_reaches_the_reference_error_after_10_steps(figure_1):
+    runs = figure_1[
+        (figure_1.unit == "tanh-interpolate") & (figure_1.points == "whole") & (figure_1.step == 10)
+    ]
+    assert (runs[runs.algorithm == "reptile"].mse <= 0.13).all()
+
+
+@pytest.mark.parametrize("algorithm", ["reptile", "maml", "joint"])
+def test_before_adapting_the_initialization_is_no_better_than_the_zero_function(figure_1, algorithm):
+    """s4-zero, fig-1: within the sampling error of the floor E[a²]/2 = 4.2517 over the evaluation tasks."""
+    runs = figure_1[(figure_1.unit == "tanh-interpolate") & (figure_1.points == "whole")]
+    runs = runs[(runs.algorithm == algorithm) & (runs.step == 0)]
+    assert (np.abs(runs.mse - zero_function_error()) < NORMAL * runs.mse_standard_error).all()
+
+
+def test_joint_training_stays_near_the_floor_and_reptile_does_not(figure_1):
+    after = summary(figure_1, "tanh-interpolate", "whole")
+    assert after.loc[("joint", 10), "low"] > 10 * after.loc[("reptile", 10), "high"]
+
+
+@pytest.mark.parametrize("points", ["whole", "half"])
+@pytest.mark.parametrize("outer", ["interpolate", "adam"])
+@pytest.mark.parametrize("algorithm", ["reptile", "fomaml", "maml"])
+def test_meta_learned_tanh_networks_fit_the_sine_and_random_ones_do_not(figure_1, algorithm, outer, points):
+    """fig-1: also on the half of the interval where no point was seen."""
+    after = summary(figure_1, f"tanh-{outer}", points)
+    assert after.loc[(algorithm, 32), "high"] < after.loc[("random", 32), "low"]
+
+
+def test_with_an_adam_outer_step_maml_and_fomaml_are_as_good_as_reptile(figure_1):
+    after = summary(figure_1, "tanh-adam", "whole")
+    assert after.loc[("maml", 32), "mean"] < 1.1 * after.loc[("reptile", 32), "mean"]
+    assert after.loc[("fomaml", 32), "mean"] < 1.5 * after.loc[("reptile", 32), "mean"]
+
+
+def test_relu_lets_a_fomaml_initialization_leave_the_floor_and_reptile_not(figure_1):
+    before = summary(figure_1, "relu-interpolate", "whole", "excess")
+    assert abs(before.loc[("reptile", 0), "mean"]) < 0.2
+    assert before.loc[("fomaml", 0), "mean"] > 10
+
+
+def test_one_inner_step_sinks_to_joint_training_and_every_further_one_helps():
+    table = stored("sine-inner-steps")
+    chosen = table[(table.points == "whole") & (table.step == 10) & (table.algorithm == "combination")]
+    matched = chosen[np.isclose(chosen.epsilon * chosen.steps, 0.5)]
+    by_k = over_seeds(matched, ["steps"]).set_index("steps")
+    assert by_k.loc[1, "mean"] > 0.95 * zero_function_error()
+    assert by_k.loc[2, "high"] < by_k.loc[1, "low"]
+    assert list(by_k["mean"]) == sorted(by_k["mean"], reverse=True)
+
+
+def test_batched_reptile_learns_as_serial_reptile_does():
+    table = stored("sine-meta-batch")
+    chosen = table[(table.points == "whole") & (table.step == 10) & (table.algorithm == "reptile")]
+    by_unit = over_seeds(chosen, ["unit"]).set_index("unit")["mean"]
+    assert by_unit["batched-same-steps"] < 1.25 * by_unit["serial"]
+    assert by_unit["batched-same-tasks"] < 1.5 * by_unit["serial"]
