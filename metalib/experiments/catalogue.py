@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metalib.errors import InputError
-from metalib.experiments import Experiment, sine, table2
+from metalib.experiments import Experiment, fidelity, sine, table2, table2_methods
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
@@ -13,6 +13,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         sine.META_BATCH,
         table2.TABLE_2,
         table2.TABLE_2_GLYPHS,
+        table2_methods.METHODS,
+        table2_methods.METHODS_GLYPHS,
+        fidelity.FIDELITY,
+        fidelity.FIDELITY_GLYPHS,
     )
 }
 

@@ -1,4 +1,4 @@
-"""Adam in the inner loop of training, against torch.optim.Adam: one optimizer for all tasks, or one per task."""
+"""Adam in the inner loop of training, against torch.optim.Adam: one for all tasks, or one per task."""
 
 import pytest
 import torch

@@ -1,0 +1,116 @@
+"""The other rows of Table 2 and the fidelity ablation, on a small pool, from units to tables."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from metalib.errors import InputError
+from metalib.experiments import Experiment, fidelity, runner, table2_methods
+from metalib.experiments.fewshot import FewShotBudget
+from metalib.experiments.table2_methods import MethodsBudget, maml_unit
+from metalib.inner import SGD, inner_loop
+from metalib.meta_gradients import maml
+from metalib.tasks.classes import ClassPool
+from metalib.tasks.pretraining import Pretraining, with_new_head
+from metalib.training import train
+from tests.oracles import relative_error, unrolled_maml
+from tests.tolerances import FLOAT32
+
+
+def small_pool() -> ClassPool:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 2, (16, 20, 28, 28, 1)).astype(np.uint8)
+    return ClassPool("noise", images, train_classes=8)
+
+
+def smallest(experiment: Experiment, budget: FewShotBudget, module) -> Experiment:
+    return replace(
+        experiment,
+        budgets={"smoke": budget},
+        units=lambda budget, seeds: module._units(small_pool, budget, seeds),
+    )
+
+
+def test_every_method_of_table_2_is_trained_and_scored(tmp_path):
+    experiment = smallest(table2_methods.METHODS, MethodsBudget(1, 2, iterations_maml=1), table2_methods)
+    result = runner.run(experiment, "smoke", seeds=(0,), results=tmp_path)
+    accuracy = result.tables["accuracy"]
+    assert set(accuracy.unit) == {"maml", "fomaml", "joint", "pretraining"}
+    assert (accuracy.groupby(["unit", "shots", "classes", "mode"]).size() == 1).all()
+
+
+def test_every_variant_of_the_fidelity_ablation_is_trained_and_scored(tmp_path):
+    experiment = smallest(fidelity.FIDELITY, FewShotBudget(1, 2), fidelity)
+    result = runner.run(experiment, "smoke", seeds=(0,), results=tmp_path)
+    accuracy = result.tables["accuracy"]
+    assert set(accuracy.unit) == set(fidelity.VARIANTS)
+    assert set(accuracy.classes) == {"test"}
+
+
+def test_each_variant_departs_from_the_reference_in_one_thing():
+    units = {unit.name: unit for unit in fidelity._units(small_pool, FewShotBudget(7, 2), (0, 1))}
+    reference = units.pop("reference")
+    for name, unit in units.items():
+        differences = [
+            (ours, theirs)
+            for mine, other in (
+                (vars(unit.family.pool), vars(reference.family.pool)),
+                (vars(unit.family), vars(reference.family)),
+                (vars(unit.configs[1]), vars(reference.configs[1])),
+            )
+            for ours, theirs in zip(mine.values(), other.values(), strict=True)
+            if not isinstance(ours, np.ndarray | ClassPool) and ours != theirs
+        ]
+        assert len(differences) == 1, name
+
+
+def test_maml_settings_are_those_finn_released():
+    unit = maml_unit("maml", small_pool(), 60_000, (0,))
+    config, family = unit.configs[0], unit.family
+    assert (config.alpha, config.tasks, config.outer, config.inner) == (0.4, 32, "adam", "sgd")
+    assert config.epsilon == config.epsilon_final == 0.001
+    drawn = family.draw(seed=0, block=0, tasks=1, steps=config.k)
+    support, query = drawn["image"][0, 0]
+    assert len(support) == len(query) == 5, "one support and one query image of each of 5 classes"
+    assert not set(support) & set(query)
+    assert sorted(drawn["label"][0, 0, 0]) == sorted(drawn["label"][0, 0, 1]) == [0, 1, 2, 3, 4]
+
+
+def test_maml_differentiates_the_query_loss_through_the_step_on_the_support():
+    family = maml_unit("maml", small_pool(), 1, (0,)).family
+    drawn = family.draw(seed=0, block=0, tasks=1, steps=2)
+    losses = [
+        family.loss({name: torch.from_numpy(array[:1, 0, j]) for name, array in drawn.items()})
+        for j in range(2)
+    ]
+    phi = family.initialize(0)
+    trajectory = inner_loop(losses, phi, SGD(0.4))
+    expected = unrolled_maml(losses, phi, 0.4)
+    assert relative_error(maml(trajectory), expected) < 10 * FLOAT32
+    assert relative_error(trajectory.g[-1], expected) > 0.1, "the first-order gradient is another"
+
+
+def test_pretraining_tells_all_training_classes_apart():
+    family = Pretraining(small_pool(), batch=40)
+    drawn = family.draw(seed=0, block=0, tasks=1, steps=2)
+    classes, labels = drawn["image"] // 20, drawn["label"]
+    assert (classes == family.pool.split(0).train[labels]).all()
+    assert set(labels.ravel()) == set(range(4 * 8))
+    loss = family.loss({name: torch.from_numpy(array[:3, 0, 1]) for name, array in drawn.items()})
+    phi = {name: value.repeat(3, *[1] * (value.ndim - 1)) for name, value in family.initialize(0).items()}
+    assert loss.model(phi, loss.inputs).shape == (3, 40, 32)
+    with pytest.raises(InputError, match="at least 2 images"):
+        Pretraining(small_pool(), batch=1)
+
+
+def test_fine_tuning_keeps_the_features_and_starts_a_new_head():
+    units = {
+        unit.name: unit
+        for unit in table2_methods._units(small_pool, MethodsBudget(2, 2, iterations_maml=1), (0, 1))
+    }
+    trained = train(units["pretraining"].family, units["pretraining"].configs)
+    phi = with_new_head(trained.phi, units["joint"].family, [0, 1])
+    assert torch.equal(phi["conv_3"], trained.phi["conv_3"])
+    assert torch.equal(phi["dense"][1], units["joint"].family.initialize(1)["dense"][0])
