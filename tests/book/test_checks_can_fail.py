@@ -64,7 +64,7 @@ def pages(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "book", copy / "book")
     shutil.copy(ROOT / "_config.yml", copy)
     (copy / "index.md").write_text(
-        "# Copy\n\n{cite}`nichol2018`, [Eq. 5](#eq-5), {prf:ref}`reptile-serial`\n"
+        "# Copy\n\n{cite}`nichol2018reptile`, [Eq. 5](#eq-5), {prf:ref}`reptile-serial`\n"
     )
     chapters = "[{file: book/problem}, {file: book/bibliography}]"
     (copy / "_toc.yml").write_text(f"format: jb-book\nroot: index\nchapters: {chapters}\n")

@@ -77,6 +77,13 @@ def test_notebook_calls_the_library_and_defines_nothing(path):
 
 
 @EACH_NOTEBOOK
+def test_no_cell_ends_in_a_semicolon(path):
+    """nbval runs cells without history, where a last semicolon does not silence their value."""
+    ending = [cell.source for cell in code_cells(read(path)) if cell.source.rstrip().endswith(";")]
+    assert not ending, "give the last value a name instead"
+
+
+@EACH_NOTEBOOK
 def test_notebook_holds_no_trace_of_where_and_when_it_ran(path):
     notebook = read(path)
     for cell in notebook.cells:

@@ -10,8 +10,14 @@ from metalib.config import ALGORITHMS
 from metalib.models import ACTIVATIONS
 from tests.book.sources import NOTEBOOKS, code_cells, outputs, printed, python, read
 
-SMOKE = "smoke"
-NAMED = {
+SMALL = {
+    "budget": "smoke",
+    "iterations": 200,
+    "evaluation_tasks": 50,
+}
+"""What makes a run short, for the notebooks that have such a parameter."""
+
+CHOICES = {
     "algorithm": [name for name in ALGORITHMS if name != "combination"],  # which needs weights of its own
     "activation": list(ACTIVATIONS),
 }
@@ -23,15 +29,15 @@ def defaults(path: Path) -> dict[str, object]:
 
 
 def variations(path: Path) -> list[dict[str, object]]:
-    """Return the parameters of each run: the budget alone first, then one change at a time beside it."""
+    """Return the parameters of each run: the smallest budget, then one change at a time beside it."""
     given = defaults(path)
-    base = {"budget": SMOKE} if "budget" in given else {}
+    base = {name: value for name, value in SMALL.items() if name in given}
     changes: list[dict[str, object]] = []
     if "seed" in given:
         changes.append({"seed": given["seed"] + 1})
     if "seeds" in given:
         changes.append({"seeds": tuple(seed + 10 for seed in given["seeds"])})
-    for name, choices in NAMED.items():
+    for name, choices in CHOICES.items():
         if name in given:
             changes += [{name: choice} for choice in choices if choice != given[name]]
     return [base, *[base | change for change in changes]]
