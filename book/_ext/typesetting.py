@@ -1,0 +1,33 @@
+"""Sphinx extension: two matters of typesetting."""
+
+import re
+
+from docutils import nodes
+
+LITERAL = re.compile(r'(?<=<span class="pre">)[^<]+')
+
+
+def keep_own_environment(app, doctree):
+    r"""Let a displayed equation of several lines carry the paper's number.
+
+    Sphinx wraps a displayed equation that contains a line break in LaTeX's `split`, where `\tag` is an
+    error. An equation with a tag brings its own environment and is handed to MathJax as it is.
+    """
+    for block in doctree.findall(nodes.math_block):
+        text = block.astext()
+        if r"\tag{" in text and not block.get("nowrap"):
+            block["nowrap"] = True
+            block.children = [nodes.Text(rf"\[{text}\]")]
+
+
+def let_names_break(app, pagename, templatename, context, doctree):
+    """Let long names of functions and tests break after a dot or an underscore, so that tables fit."""
+    if "body" in context:
+        context["body"] = LITERAL.sub(lambda name: re.sub(r"([._]+)", r"\1<wbr>", name[0]), context["body"])
+
+
+def setup(app):
+    """Register the extension."""
+    app.connect("doctree-read", keep_own_environment)
+    app.connect("html-page-context", let_names_break)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
