@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
+import pandas as pd
+
 from metalib.experiments import Budget, Experiment, Unit
 from metalib.experiments.fewshot import SETTINGS, FewShotBudget, Scoring, arrays, reptile_unit, score
+from metalib.intervals import NORMAL, over_seeds
 from metalib.store import Result
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
@@ -58,3 +62,39 @@ TABLE_2_GLYPHS = Experiment(
     partial(_units, glyphs),
     _record,
 )
+
+
+PAPER = {
+    (5, 1, "inductive"): (95.39, 0.09),
+    (5, 5, "inductive"): (98.90, 0.10),
+    (20, 1, "inductive"): (88.14, 0.15),
+    (20, 5, "inductive"): (96.65, 0.33),
+    (5, 1, "transductive"): (97.68, 0.04),
+    (5, 5, "transductive"): (99.48, 0.06),
+    (20, 1, "transductive"): (89.43, 0.14),
+    (20, 5, "transductive"): (97.12, 0.32),
+}
+"""Reptile in Table 2: accuracy in percent and half the 95 % interval, by ways, shots and mode."""
+
+
+def compare(accuracy: pd.DataFrame, classes: str = "test") -> pd.DataFrame:
+    """Put our accuracies beside the paper's.
+
+    Args:
+        accuracy: the table of that name of `TABLE_2`.
+        classes: "test" or "train".
+
+    Returns:
+        One row per cell: `mean`, `low`, `high` over seeds (Student's t); `over_tasks`, half the 95 %
+        interval of the mean that comes from the finite number of tasks alone; the `paper`'s accuracy
+        and half interval.
+    """
+    chosen = accuracy[(accuracy.classes == classes) & (accuracy["mode"] != "difference")]
+    keys = ["ways", "shots", "mode"]
+    summary = over_seeds(chosen, keys, "accuracy")
+    groups = chosen.groupby(keys, sort=False).standard_error
+    summary["over_tasks"] = [
+        NORMAL * float(np.sqrt(errors.pow(2).sum())) / len(errors) for _, errors in groups
+    ]
+    cells = [PAPER[(row.ways, row.shots, row["mode"])] for _, row in summary.iterrows()]
+    return summary.assign(paper=[mean for mean, _ in cells], paper_half_interval=[half for _, half in cells])
