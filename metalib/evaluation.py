@@ -17,8 +17,8 @@ from metalib.tasks.sine import SupportSet, grid
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
-CHUNK = 500
-"""Tasks adapted side by side: enough to fill the processor, few enough to fit its caches."""
+SIDE_BY_SIDE = {"cpu": 64, "cuda": 16_384}
+"""Networks adapted side by side: enough to fill the device, on a processor few enough for its caches."""
 
 
 def adaptation_errors(
@@ -58,10 +58,12 @@ def predictions(
 
     The tasks are adapted side by side, as a stack of R · T.
     """
-    runs = len(next(iter(phi.values())))
+    like = next(iter(phi.values()))
+    runs = len(like)
+    size = max(1, SIDE_BY_SIDE[like.device.type] // runs)
     chunks = [
-        _predictions(model, phi, support, slice(start, start + CHUNK), alpha, after)
-        for start in range(0, len(support.x), CHUNK)
+        _predictions(model, phi, support, slice(start, start + size), alpha, after)
+        for start in range(0, len(support.x), size)
     ]
     return torch.cat([chunk.unflatten(0, (runs, -1)) for chunk in chunks], 1).cpu().double().numpy()
 
@@ -88,5 +90,5 @@ def _predictions(
 
 def _column(values: Float[np.ndarray, "tasks points"], runs: int, like: Tensor) -> Tensor:
     """Return the values as model inputs [runs · tasks, points, 1], the same for every run."""
-    column = torch.as_tensor(np.ascontiguousarray(values), dtype=like.dtype, device=like.device)
+    column = torch.tensor(values, dtype=like.dtype, device=like.device)
     return column.repeat(runs, 1).unsqueeze(-1)

@@ -7,10 +7,10 @@ import torch
 
 from metalib.derivatives import gradient
 from metalib.errors import InputError
-from metalib.evaluation import CHUNK, adaptation_errors, predictions
+from metalib.evaluation import SIDE_BY_SIDE, adaptation_errors, predictions
 from metalib.intervals import interval, over_seeds
 from metalib.params import add_scaled, select
-from metalib.tasks.sine import Sine, grid, sample_support
+from metalib.tasks.sine import Sine, SineTasks, SupportSet, grid, sample_support
 
 FAMILY = Sine(dtype="float64")
 ALPHA = 0.02
@@ -40,10 +40,12 @@ def test_tasks_adapted_side_by_side_equal_tasks_adapted_one_by_one():
 
 
 def test_more_tasks_than_fit_side_by_side_are_scored_in_order():
-    few, many = sample_support(0, CHUNK + 3), None
-    many = adaptation_errors(FAMILY.model, two_runs(), few, ALPHA, 1)
-    assert many.shape == (2, CHUNK + 3, 2)
-    last = type(few)(type(few.tasks)(few.tasks.amplitude[-3:], few.tasks.phase[-3:]), few.x[-3:], few.y[-3:])
+    count = SIDE_BY_SIDE["cpu"] + 3
+    support = sample_support(0, count)
+    many = adaptation_errors(FAMILY.model, two_runs(), support, ALPHA, 1)
+    assert many.shape == (2, count, 2)
+    waves = SineTasks(support.tasks.amplitude[-3:], support.tasks.phase[-3:])
+    last = SupportSet(waves, support.x[-3:], support.y[-3:])
     np.testing.assert_allclose(many[:, -3:], adaptation_errors(FAMILY.model, two_runs(), last, ALPHA, 1))
 
 
