@@ -146,6 +146,11 @@ def _model_loss(target: float, phi: Tensor) -> Tensor:
     return (zero_function_model(phi) - target).square() / 2
 
 
+def expected_model_loss(phi: Tensor) -> Tensor:
+    """Return E_τ[L_τ(φ)] = ½ f_φ² + ½."""
+    return torch.stack([loss(phi) for loss in model_losses()]).mean(0)
+
+
 def model_manifolds() -> tuple[Manifold, Manifold]:
     """Return the solutions of the two tasks: the parabolas φ_2 = ±(1 + φ_1²)."""
     return parabola(1.0, 1.0), parabola(-1.0, -1.0)
@@ -159,20 +164,17 @@ def where_training_ends(starts: Tensor, alpha: float = 0.5, k: int = 50) -> pd.D
     """
     losses, manifolds = model_losses(), model_manifolds()
 
-    def expected_loss(phi: Tensor) -> Tensor:
-        return torch.stack([loss(phi) for loss in losses]).mean(0)
-
     gradient_steps = batched([partial(descend, loss=loss, alpha=alpha, k=k) for loss in losses])
     projections = batched([manifold.project for manifold in manifolds])
     ends = {
-        "joint training": descend(starts, expected_loss, alpha, 3000),
+        "joint training": descend(starts, expected_model_loss, alpha, 3000),
         f"Reptile, {k} gradient steps": iterate(starts, [gradient_steps], [0] * 60, [1.0] * 60)[-1],
         "Reptile, exact projection": iterate(starts, [projections], [0] * 60, [1.0] * 60)[-1],
     }
     rows = []
     for name, end in ends.items():
         squared = mean_half_squared_distance(manifolds, end)
-        for start, point, value, distance in zip(starts, end, expected_loss(end), squared, strict=True):
+        for start, point, value, distance in zip(starts, end, expected_model_loss(end), squared, strict=True):
             rows.append((name, *start.tolist(), *point.tolist(), value.item(), distance.item()))
     columns = [
         "method",
