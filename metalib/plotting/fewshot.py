@@ -40,9 +40,7 @@ def task(pool: ClassPool, episodes: Episodes, which: int) -> Figure:
     ways = len(query)
     rows = 1.0 - support.reshape(ways, -1, *support.shape[1:])
     shots = rows.shape[1]
-    canvas, (left, right) = figure(
-        columns=2, height=6.5 / (shots + 1.5) * ways, gridspec_kw={"width_ratios": [shots, 1]}
-    )
+    canvas, (left, right) = figure(columns=2, height=0.55 * ways, gridspec_kw={"width_ratios": [shots, 1]})
     _mosaic(left, rows)
     _mosaic(right, 1.0 - query[:, None])
     left.set_yticks(_centres(ways, rows.shape[2]), [str(label) for label in range(ways)])
@@ -87,7 +85,7 @@ def cells(compared: pd.DataFrame) -> Figure:
     names = [f"{row.ways}-way {row.shots}-shot, {row['mode']}" for _, row in compared.iterrows()]
     axes.set_yticks(place, names)
     axes.set_xlabel("accuracy on test classes (%)")
-    axes.legend()
+    canvas.legend(loc="outside upper center", ncols=3)
     return canvas
 
 
@@ -99,12 +97,13 @@ def differences(summary: pd.DataFrame, names: Sequence[str], label: str) -> Figu
         names: what each row is called.
         label: what the differences are.
     """
-    canvas, (axes,) = figure(height=0.35 + 0.24 * len(summary))
+    canvas, (axes,) = figure(height=0.5 + 0.25 * len(summary))
     place = np.arange(len(summary))[::-1]
     errors = (summary["mean"] - summary.low, summary.high - summary["mean"])
     axes.errorbar(summary["mean"], place, xerr=errors, color=BLUE, marker="o", linestyle="none", capsize=2)
     axes.axvline(0.0, color=VERMILLION, linewidth=1, linestyle="--")
     axes.set_yticks(place, list(names))
+    axes.set_ylim(-0.6, len(summary) - 0.4)
     axes.set_xlabel(label)
     return canvas
 
@@ -129,7 +128,7 @@ def methods(summaries: Mapping[str, pd.DataFrame]) -> Figure:
         labels = [METHODS[name].label if name in METHODS else name for name in names]
         place.set_yticks(np.arange(len(names))[::-1], labels)
         place.set(title=title, xlabel="accuracy on test classes (%)")
-    axes[0].legend()
+    canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return canvas
 
 
