@@ -37,13 +37,16 @@ def parameters_of(path: Path) -> dict[str, str]:
 def parse_value(text: str) -> Any:
     """Read a parameter from the command line: a Python literal, or else a string.
 
+    Tuples become lists, the only sequences that papermill hands on.
+
     >>> parse_value("3"), parse_value("1e-3"), parse_value("cuda"), parse_value("(1, 5)")
-    (3, 0.001, 'cuda', (1, 5))
+    (3, 0.001, 'cuda', [1, 5])
     """
     try:
-        return ast.literal_eval(text)
+        value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+    return list(value) if isinstance(value, tuple) else value
 
 
 def require_known(path: Path, given: Mapping[str, Any]) -> None:

@@ -14,6 +14,11 @@ SMALL = {
     "budget": "smoke",
     "iterations": 200,
     "evaluation_tasks": 50,
+    "training_iterations": 50,
+    "halvings": 3,
+    "ks": [2, 3],
+    "samples": 50,
+    "checkpoints": [0, 3, 10],
 }
 """What makes a run short, for the notebooks that have such a parameter."""
 
