@@ -107,11 +107,14 @@ class Adam:
     def direction(self, g: Params, state: AdamState) -> tuple[Params, AdamState]:
         """Return m̂ / (√v̂ + eps), and the moments that include g."""
         steps = state.steps + 1
-        first = {n: torch.lerp(g[n], state.first[n], self.beta1) for n in g}
+        # With β1 = 0 the first moment is the gradient itself.
+        first = {n: torch.lerp(g[n], state.first[n], self.beta1) for n in g} if self.beta1 else g
         second = {n: torch.lerp(g[n].square(), state.second[n], self.beta2) for n in g}
         correction1 = 1.0 - self.beta1**steps
         correction2 = 1.0 - self.beta2**steps
-        direction = {n: (first[n] / correction1) / ((second[n] / correction2).sqrt() + self.eps) for n in g}
+        root = {n: (second[n] / correction2).sqrt_().add_(self.eps) for n in g}
+        unbiased = {n: first[n] / correction1 for n in g} if self.beta1 else first
+        direction = {n: unbiased[n] / root[n] for n in g}
         return direction, AdamState(steps, first, second)
 
 

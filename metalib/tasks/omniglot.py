@@ -118,8 +118,9 @@ def _download() -> Path:
         try:
             fetcher.fetch(archive, progressbar=True)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong checksum a ValueError
+            reason = str(error).split(" (Caused by")[0]
             raise StoreError(
-                f"the download of {URL}{archive} failed ({error}); run again, or put the two archives into "
+                f"the download of {URL}{archive} failed ({reason}); run again, or put the two archives into "
                 f"a folder and name it by {VARIABLE}"
             ) from error
     return folder
