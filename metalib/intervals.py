@@ -63,7 +63,7 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str = "mse") -> pd
     """
     rows = []
     for key, group in table.groupby(list(by), sort=False):
-        finite = group[value].dropna().to_numpy()
+        finite = group[value].to_numpy()[np.isfinite(group[value])]
         centre = interval(finite) if len(finite) >= 2 else (np.nan, np.nan, np.nan)
         rows.append((*key, *centre, len(finite), len(group) - len(finite)))
     return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "seeds", "diverged"])

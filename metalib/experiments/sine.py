@@ -14,8 +14,11 @@ from metalib.config import TrainingConfig
 from metalib.errors import require
 from metalib.evaluation import adaptation_errors
 from metalib.experiments import Budget, Experiment, Unit
-from metalib.params import Params
+from metalib.inner import SGD, inner_loop
+from metalib.meta_gradients import fomaml, maml
+from metalib.params import Params, dot_per_run, repeat
 from metalib.store import Result, digest
+from metalib.tasks import BLOCK
 from metalib.tasks.sine import INTERVAL, Sine, grid, require_points, sample_support
 from metalib.training import Trained
 
@@ -37,6 +40,9 @@ BUDGETS = {
 EPSILON = {"reptile": 0.1, "fomaml": 0.5, "maml": 0.5, "joint": 0.5}
 """The authors' demo gives Reptile ε = 0.1. A sum of k = 5 gradients takes five times the step of one
 gradient, so the others get 5 ε: the weight of AvgGrad, ε Σ c_i, is then the same for all methods."""
+
+EXPLODED = 1_000.0
+"""An error from which on we say that adapting has exploded: over 200 times that of the zero function."""
 
 K_SWEEP = (1, 2, 3, 5, 10)
 
@@ -108,8 +114,9 @@ def score(
         points: how many points the learner sees.
 
     Returns:
-        One row per run, setting and step: the mean squared error over tasks (`mse`) with its standard
-        error, and the mean difference from the zero function on the same tasks (`excess`) with its own.
+        One row per run, setting and step: the squared error's mean over tasks (`mse`) with its standard
+        error, its `median` over tasks, the number of tasks on which adapting `exploded`, and the mean
+        difference from the zero function on the same tasks (`excess`) with its standard error.
     """
     settings = {
         "whole": (INTERVAL, np.full(len(grid()), True)),
@@ -131,6 +138,8 @@ def score(
                         "step": step,
                         "mse": mse.mean(),
                         "mse_standard_error": _standard_error(mse),
+                        "median": np.median(mse),
+                        "exploded": int((~(mse < EXPLODED)).sum()),
                         "excess": excess.mean(),
                         "excess_standard_error": _standard_error(excess),
                     }
@@ -156,7 +165,25 @@ def initialization(result: Result, unit: str, algorithm: str, seed: int) -> Para
     }
 
 
+def maml_against_fomaml(phi: Params, alpha: float = 0.02, k: int = 5) -> float:
+    """Return ‖g_MAML‖ / ‖g_FOMAML‖ at one initialization: the median over 200 tasks.
+
+    Both gradients belong to the same trajectories; what differs is the Jacobian of Eq. 4.
+    """
+    family = Sine()
+    drawn = family.draw(EVALUATION_SEED, 0, tasks=2, steps=k)
+    losses = [
+        family.loss({name: torch.from_numpy(array[:, :, i]).flatten(0, 1) for name, array in drawn.items()})
+        for i in range(k)
+    ]
+    trajectory = inner_loop(losses, repeat(phi, 2 * BLOCK), SGD(alpha))
+    second, first = maml(trajectory), fomaml(trajectory)
+    return float((dot_per_run(second, second) / dot_per_run(first, first)).sqrt().median())
+
+
 def _standard_error(values: Float[np.ndarray, " tasks"]) -> float:
+    if not np.isfinite(values).all():
+        return float("nan")
     return float(values.std(ddof=1)) / len(values) ** 0.5
 
 

@@ -67,7 +67,7 @@ def learned_curves(
     for place, (method, lines) in zip(axes, curves.items(), strict=False):
         place.plot(grid(), truth, color=BLUE, linewidth=4, alpha=0.35, label="true curve")
         for curve, steps, shade, line in zip(lines, after, shades, (":", "-.", "--", "-"), strict=True):
-            name = f"after {steps} steps" if steps else "before"
+            name = f"after {steps} step{'s' * (steps > 1)}" if steps else "before"
             place.plot(grid(), curve, color=str(shade), linestyle=line, label=name)
         place.plot(support.x[task], support.y[task], "o", color="#D55E00", label="points seen", zorder=5)
         place.set_title(METHODS[method].label)
@@ -81,7 +81,7 @@ def learned_curves(
     return canvas
 
 
-def adaptation(summary: pd.DataFrame, title: str) -> Figure:
+def adaptation(summary: pd.DataFrame, error: str = "mean squared error") -> Figure:
     """Draw the error after 0 … 32 gradient steps, one panel per unit, mean and interval over seeds."""
     units = list(summary.unit.unique())
     canvas, axes = figure(rows=(len(units) + 1) // 2, columns=2, height=2.3, sharex=True, sharey=True)
@@ -95,13 +95,12 @@ def adaptation(summary: pd.DataFrame, title: str) -> Figure:
             place.fill_between(curve.step, curve.low, curve.high, color=look.colour, alpha=0.2, linewidth=0)
         _floor(place)
         activation, outer = unit.split("-")
-        place.set(title=f"{activation}, outer step: {outer}", yscale="log", ylim=(0.02, 8))
+        place.set(title=f"{activation}, outer step: {outer}", yscale="log", ylim=(0.02, 300))
     for place in axes[-2:]:
         place.set_xlabel("gradient steps")
     for place in axes[::2]:
-        place.set_ylabel("mean squared error")
-    axes[0].legend(fontsize=7)
-    canvas.suptitle(title, fontsize=9)
+        place.set_ylabel(error)
+    axes[0].legend(fontsize=7, ncols=2)
     return canvas
 
 
