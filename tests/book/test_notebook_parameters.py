@@ -19,8 +19,12 @@ SMALL = {
     "ks": [2, 3],
     "samples": 50,
     "checkpoints": [0, 3, 10],
+    "outer_steps": 50,
 }
 """What makes a run short, for the notebooks that have such a parameter."""
+
+NOTHING_RANDOM = {"manifolds"}
+"""Notebooks whose pages show exact geometry: they have no seed."""
 
 CHOICES = {
     "algorithm": [name for name in ALGORITHMS if name != "combination"],  # which needs weights of its own
@@ -73,4 +77,4 @@ def test_notebook_runs_with_other_parameters_and_heeds_them(path, tmp_path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_can_be_given_another_seed(path):
-    assert {"seed", "seeds"} & set(defaults(path))
+    assert path.stem in NOTHING_RANDOM or {"seed", "seeds"} & set(defaults(path))
