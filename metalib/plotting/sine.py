@@ -28,7 +28,7 @@ def tasks(waves: SineTasks, shown: int = 4) -> Figure:
     for count, colour, line in zip((1, 10, 100, len(curves)), (SKY, BLUE, GREY, BLACK), LINES, strict=False):
         right.plot(grid(), curves[:count].mean(0), color=colour, linestyle=line, label=f"{count:,}")
     right.set(title="average of $n$ tasks", xlabel="$x$", ylabel="mean of $f_\\tau(x)$")
-    right.margins(y=0.25)
+    right.margins(y=0.5)
     right.legend(title="$n$", ncols=4, loc="upper center", columnspacing=1.0, handlelength=1.8)
     return canvas
 
