@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from metalib.config import ALGORITHMS, TrainingConfig
 from metalib.errors import InputError, MetalibError, require
 from metalib.experiments import Experiment, runner, sine
 from metalib.experiments.catalogue import EXPERIMENTS, find
+from metalib.tasks.omniglot import VARIABLE
 
 app = typer.Typer(
     help="Experiments of the companion to 'On First-Order Meta-Learning Algorithms'.",
@@ -43,14 +45,19 @@ def list_experiments() -> None:
 @app.command()
 def run(
     name: Annotated[str, typer.Argument(help="experiment, see `list`")],
-    budget: Annotated[str, typer.Option(help="smoke (seconds), quick (minutes) or paper")] = "quick",
+    budget: Annotated[str, typer.Option(help="one that `list` shows, such as smoke or paper")] = "quick",
     device: Device = "cpu",
     seeds: Seeds = "0,1,2",
     results: Results = Path("runs"),
     threads: Threads = 1,
+    omniglot: Annotated[
+        str, typer.Option(envvar=VARIABLE, help="folder with Omniglot's two archives; downloaded without it")
+    ] = "",
 ) -> None:
     """Run an experiment. Interrupt it at any time: the same command goes on where it stopped."""
     torch.set_num_threads(threads)
+    if omniglot:
+        os.environ[VARIABLE] = omniglot
     _run(find(name), budget, device, seeds, results)
 
 
