@@ -104,8 +104,8 @@ def test_stacked_training_is_the_authors_loop_written_out():
     for run in range(2):
         start, expected = family.initialize(run), literal(unit, run)
         for name, value in expected.items():
-            # Batch normalization removes the bias before it, so its gradient is roundoff, which Adam scales up
-            # to steps of size α: these weights wander, differently in every implementation, and to no effect.
+            # Batch normalization removes the bias before it, so its gradient is roundoff, which Adam scales
+            # up to steps of size α: biases wander, differently in every implementation, and to no effect.
             if not name.startswith("bias"):
                 ours = trained.phi[name][run : run + 1]
                 error = (ours - value).norm() / (value - start[name]).norm()
