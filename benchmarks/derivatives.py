@@ -1,0 +1,127 @@
+"""What a Hessian-vector product costs, in gradients, and what MAML keeps in memory as k grows (section 5).
+
+Two ways to L''(φ) v, interleaved in one run, on one thread:
+
+    reverse over reverse   `metalib.derivatives.hvp`: the gradient of the gradient's graph
+    forward over reverse   `metalib.derivatives.hvp_forward_over_reverse`: dual numbers through a gradient
+
+on the sine network, on the small smooth conv net of the theory pages, and on the Omniglot network, whose batch
+normalization is expensive to differentiate twice. Ratios are medians over REPEATS of the time of a
+product over the time of a gradient measured beside it, in double precision.
+
+Memory is what automatic differentiation keeps for backward passes, counted by hooks: the most bytes alive at
+any moment inside `meta_gradients.maml`, against differentiating through the unrolled loop.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import torch
+
+from metalib.derivatives import Loss, gradient, hvp, hvp_forward_over_reverse
+from metalib.experiments.theory_expansion import maml_by_autograd
+from metalib.experiments.theory_problems import (
+    Problem,
+    conv_problem,
+    omniglot_problem,
+    sine_pool,
+    sine_problem,
+)
+from metalib.inner import SGD, inner_loop
+from metalib.meta_gradients import maml
+from metalib.params import Params
+
+REPEATS = 15
+LIMIT = 4.0
+ROUTES = {"reverse over reverse": hvp, "forward over reverse": hvp_forward_over_reverse}
+STEPS = (2, 4, 8)
+
+
+def seconds(call: Callable[[], Any], times: int) -> float:
+    """Return the mean time of a call."""
+    started = time.perf_counter()
+    for _ in range(times):
+        call()
+    return (time.perf_counter() - started) / times
+
+
+def cost_in_gradients(problem: Problem, times: int) -> dict[str, float]:
+    """Return the time of each route's product over the time of a gradient."""
+    loss, phi = problem.losses(1)[0], problem.phi
+    v = gradient(loss, phi)
+    ratios: dict[str, list[float]] = {name: [] for name in ROUTES}
+    for _ in range(REPEATS):
+        one = seconds(lambda: gradient(loss, phi), times)
+        for name, product in ROUTES.items():
+            ratios[name].append(seconds(lambda product=product: product(loss, phi, v), times) / one)
+    return {name: median(values) for name, values in ratios.items()}
+
+
+def most_bytes_kept(call: Callable[[], Any]) -> int:
+    """Return the most bytes of tensors that autograd keeps alive for backward passes during a call."""
+    alive, most = 0, 0
+
+    class Kept:
+        """A saved tensor, counted from when it is saved until autograd lets it go."""
+
+        def __init__(self, tensor: torch.Tensor) -> None:
+            self.tensor = tensor
+
+    def release(size: int) -> None:
+        nonlocal alive
+        alive -= size
+
+    def pack(tensor: torch.Tensor) -> Kept:
+        nonlocal alive, most
+        kept, size = Kept(tensor), tensor.numel() * tensor.element_size()
+        alive += size
+        most = max(most, alive)
+        weakref.finalize(kept, release, size)
+        return kept
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept.tensor):
+        call()
+    return most
+
+
+def memory(problem: Problem, steps: Sequence[int]) -> dict[str, list[float]]:
+    """Return the megabytes kept by both ways to MAML's gradient, for each number of inner steps."""
+    alpha = problem.alpha
+    kept: dict[str, list[float]] = {"product of Eq. 21": [], "unrolled loop": []}
+    for k in steps:
+        losses: list[Loss] = list(problem.losses(k))
+        phi: Params = problem.phi
+        run = inner_loop(losses, phi, SGD(alpha))
+        kept["product of Eq. 21"].append(most_bytes_kept(lambda run=run: maml(run)) / 1e6)
+        unrolled = most_bytes_kept(lambda losses=losses, phi=phi: maml_by_autograd(losses, phi, alpha))
+        kept["unrolled loop"].append(unrolled / 1e6)
+    return kept
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+    problems = {
+        "sine network, 10 points": (replace(sine_problem(), pool=sine_pool(1, max(STEPS), 10)), 100),
+        "small conv net, 6 images": (conv_problem(), 100),
+        "Omniglot network, 25 images": (omniglot_problem(minibatches=max(STEPS)), 2),
+    }
+    for name, (problem, times) in problems.items():
+        print(name)
+        for route, ratio in cost_in_gradients(problem, times).items():
+            within = f"at most {LIMIT:g}" if ratio <= LIMIT else f"more than {LIMIT:g}"
+            print(f"  {route}: {ratio:.1f} gradients ({within})")
+        for way, megabytes in memory(problem, STEPS).items():
+            listed = ", ".join(f"k = {k}: {mb:.2f}" for k, mb in zip(STEPS, megabytes, strict=True))
+            print(f"  kept for backward passes, {way}, MB: {listed}")
+
+
+if __name__ == "__main__":
+    main()
