@@ -5,8 +5,8 @@ Two ways to L''(φ) v, interleaved in one run, on one thread:
     reverse over reverse   `metalib.derivatives.hvp`: the gradient of the gradient's graph
     forward over reverse   `metalib.derivatives.hvp_forward_over_reverse`: dual numbers through a gradient
 
-on the sine network, on the small smooth conv net of the theory pages, and on the Omniglot network, whose batch
-normalization is expensive to differentiate twice. Ratios are medians over REPEATS of the time of a
+on the sine network, on the small smooth conv net of the theory pages, and on the Omniglot network, whose
+batch normalization is expensive to differentiate twice. Ratios are medians over REPEATS of the time of a
 product over the time of a gradient measured beside it, in double precision.
 
 Memory is what automatic differentiation keeps for backward passes, counted by hooks: the most bytes alive at

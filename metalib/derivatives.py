@@ -88,8 +88,9 @@ def hvp(loss: Loss, params: Params, vector: Params) -> Params:
 
     Reverse mode is applied to the gradient: L''(φ) v is the vector-Jacobian product of φ ↦ L'(φ)
     with v, because the Hessian is symmetric. It holds the graph of one gradient, whatever the
-    number of inner steps. `hvp_forward_over_reverse` gives the same product by other means and costs
-    more in eager PyTorch (`benchmarks/derivatives.py`).
+    number of inner steps. `hvp_forward_over_reverse` gives the same product by other means; in eager
+    PyTorch it costs two to three times as much on small networks and about the same on large ones
+    (`benchmarks/derivatives.py`).
 
     >>> hvp(lambda p: (p["w"] ** 3).sum(), {"w": torch.tensor([1.0, 2.0])}, {"w": torch.ones(2)})
     {'w': tensor([ 6., 12.])}

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from benchmarks.derivatives import most_bytes_kept
 from metalib.derivatives import gradient, hvp, hvp_forward_over_reverse
 from metalib.experiments.theory_expansion import (
     ALGORITHMS,
@@ -164,6 +165,20 @@ def test_hessian_vector_products_match_the_dense_hessian_and_are_symmetric():
         assert relative(found, unflatten(dense @ v, phi)) < ROUNDOFF
         swapped = dot(unflatten(v, phi), product(loss, phi, unflatten(u, phi)))
         torch.testing.assert_close(dot(unflatten(u, phi), found), swapped, rtol=ROUNDOFF, atol=0)
+
+
+def test_maml_keeps_no_more_for_backward_passes_when_k_grows(problem):
+    """One graph at a time, whatever k; the unrolled loop keeps them all."""
+    kept, unrolled = [], []
+    for k in (2, 8):
+        losses = problem.losses(k)
+        run = inner_loop(losses, problem.phi, SGD(problem.alpha))
+        kept.append(most_bytes_kept(lambda run=run: maml(run)))
+        unrolled.append(
+            most_bytes_kept(lambda losses=losses: maml_by_autograd(losses, problem.phi, problem.alpha))
+        )
+    assert kept[1] == kept[0] > 0
+    assert unrolled[1] > 3 * unrolled[0]
 
 
 def test_reverse_and_forward_over_reverse_agree(problem):
