@@ -41,7 +41,7 @@ DRAWERS = 20
 ORIGINAL = 105
 SIZE = 28
 TRAIN_CHARACTERS = 1200
-SPLITS = ("pooled", "lake")
+SPLITS = ("pooled", "lake", "vinyals")
 
 
 def omniglot(
@@ -59,7 +59,8 @@ def omniglot(
             METALIB_OMNIGLOT names, and if there is none, the official archives by download.
         split: "pooled" shuffles all characters by the run's seed into 1,200 for training and 423 for
             the test, as the authors' code does; "lake" trains on the background alphabets and tests
-            on the evaluation alphabets.
+            on the evaluation alphabets; "vinyals" trains on the first 1,200 characters in the order
+            of the archives, as Vinyals et al. (2016).
         rotate_train: every quarter turn of a training character is a class of its own.
         rotate_test: likewise for test characters; off in the authors' code, on in that of Finn et al. (2017).
         invert: ink 1, paper 0, as Finn et al. (2017) have it.
@@ -69,13 +70,14 @@ def omniglot(
         StoreError: if the download fails, the drawings are damaged or not Omniglot's, or the cache
             cannot be written. Nothing is half-cached: the next attempt starts clean.
     """
-    require(split in SPLITS, f"split is {split!r}; choose {' or '.join(SPLITS)}")
+    require(split in SPLITS, f"split is {split!r}; choose one of {', '.join(SPLITS)}")
     folder = _chosen_folder(source)
     arrays = cached(CACHE, lambda: _convert(_download() if folder is None else folder))
     pixels = np.unpackbits(arrays["pixels"], axis=-1, count=SIZE * SIZE)
     images = pixels.reshape(-1, DRAWERS, SIZE, SIZE, 1)
     background = int(arrays["background"])
-    fixed = Split(np.arange(background), np.arange(background, len(images))) if split == "lake" else None
+    first_test = {"pooled": None, "lake": background, "vinyals": TRAIN_CHARACTERS}[split]
+    fixed = Split(np.arange(first_test), np.arange(first_test, len(images))) if first_test else None
     return ClassPool(
         "Omniglot",
         images,

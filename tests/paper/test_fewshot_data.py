@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metalib.tasks.omniglot import omniglot
+from metalib.tasks.omniglot import PARTS, _drawings, omniglot
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +43,16 @@ def test_lake_split_has_964_background_and_659_evaluation_characters(source):
     split = omniglot(source, split="lake", rotate_test=True).split(seed=0)
     assert len(split.train) == 4 * 964
     assert len(split.test) == 4 * 659
+
+
+def test_vinyals_split_cuts_the_evaluation_alphabets_within_gurmukhi(source):
+    """The lists in common use put 41 of the 45 characters of Gurmukhi on the side of training."""
+    split = omniglot(source, split="vinyals", rotate_train=False).split(seed=0)
+    assert list(split.train) == list(range(1200))
+    assert list(split.test) == list(range(1200, 1623))
+    characters = []
+    for part in PARTS:
+        drawings = _drawings(source, part)
+        characters += sorted({path[:-1] for path, _ in drawings})
+    assert characters[1199] == ("images_evaluation", "Gurmukhi", "character41")
+    assert characters[1200] == ("images_evaluation", "Gurmukhi", "character42")

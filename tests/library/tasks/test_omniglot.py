@@ -126,7 +126,7 @@ def test_lake_split_follows_the_archives(folder):
     split = omniglot(folder, split="lake", rotate_train=False).split(seed=7)
     assert list(split.train) == [0, 1, 2]
     assert list(split.test) == [3, 4]
-    with pytest.raises(InputError, match="choose pooled or lake"):
+    with pytest.raises(InputError, match="choose one of pooled, lake, vinyals"):
         omniglot(folder, split="alphabet")
 
 
