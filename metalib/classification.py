@@ -17,7 +17,7 @@ from metalib.tasks.fewshot import Episodes, FewShot
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-IMAGES = {"cpu": 100, "cuda": 20_000}
+IMAGES = {"cpu": 100, "cuda": 2_500}
 """Images per forward pass of the tasks adapted side by side: enough to fill the device, few enough to fit
 its caches."""
 
