@@ -16,7 +16,8 @@ NUMBER = re.compile(r"\d(?=\D*$)")
 def first_number(path: Path) -> int:
     """Return the index of the first code cell that prints a number."""
     cells = code_cells(read(path))
-    return next(i for i, cell in enumerate(cells) if any(NUMBER.search(printed(out)) for out in cell.outputs))
+    prints = [any(NUMBER.search(printed(output)) for output in cell.outputs) for cell in cells]
+    return prints.index(True)
 
 
 @pytest.fixture

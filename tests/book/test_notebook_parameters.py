@@ -18,7 +18,7 @@ SMALL = {
     "halvings": 3,
     "ks": [2, 3],
     "samples": 50,
-    "checkpoints": [0, 3, 10],
+    "checkpoints": [0, 100, 200],
     "outer_steps": 50,
 }
 """What makes a run short, for the notebooks that have such a parameter."""
