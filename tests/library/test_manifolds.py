@@ -122,3 +122,11 @@ def test_rank_deficient_task_is_refused():
 def test_unequal_numbers_of_tasks_and_step_sizes_are_refused():
     with pytest.raises(InputError, match="2 tasks and 1 step sizes"):
         iterate(torch.zeros(1, 1), [lambda phi: phi], [0, 0], [1.0])
+
+
+def test_projection_onto_a_sphere_lies_at_its_radius_in_the_direction_of_the_point():
+    sphere = Sphere(torch.tensor([1.0, -2.0, 0.5]).double(), 2.5)
+    phi = torch.from_numpy(generator(0, "points").normal(size=(10, 3)))
+    out, ray = sphere.project(phi) - sphere.center, phi - sphere.center
+    torch.testing.assert_close(out.norm(dim=1), torch.full((10,), 2.5).double())
+    torch.testing.assert_close(out / 2.5, ray / ray.norm(dim=1, keepdim=True))
