@@ -31,6 +31,7 @@ lint: $(ENVIRONMENT) ## check style, formatting and types
 
 notebooks: $(ENVIRONMENT) ## execute all notebooks again, in place
 	@$(BIN)/python scripts/notebooks.py execute $(NOTEBOOKS)
+	@$(BIN)/python scripts/notebooks.py picture notebooks/sine.ipynb fig-sine-curves book/_static/figure-1.png
 
 notebook: $(ENVIRONMENT) ## run one with other parameters: NB=notebooks/sine.ipynb ARGS="-p seed 3 -p device cuda"
 	@test -n "$(NB)" || { echo 'Name a notebook: make notebook NB=notebooks/sine.ipynb ARGS="-p seed 3"' >&2; exit 2; }

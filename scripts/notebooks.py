@@ -1,20 +1,22 @@
-"""Execute notebooks with papermill: all of them in place, or one with other parameters.
+"""Execute notebooks with papermill, all of them in place or one with other parameters, and take figures out.
 
 python scripts/notebooks.py execute notebooks/*.ipynb
 python scripts/notebooks.py run notebooks/sine.ipynb -p seed 3 -p device cuda
+python scripts/notebooks.py picture notebooks/sine.ipynb fig-sine-curves book/_static/figure-1.png
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import base64
 import logging
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import nbformat
 import papermill
@@ -126,7 +128,17 @@ def name_of(source: Path, parameters: Mapping[str, Any]) -> str:
     return f"{source.stem}{safe}.ipynb"
 
 
-def fail(message: str) -> None:
+def picture(path: Path, name: str) -> bytes:
+    """Return a figure of an executed notebook as PNG, by the name that its cell gives it."""
+    cells = nbformat.read(path, as_version=4).cells
+    named = [cell for cell in cells if cell.metadata.get("mystnb", {}).get("figure", {}).get("name") == name]
+    if not named:
+        fail(f"{path} has no figure {name}")
+    (image,) = [out.data["image/png"] for out in named[0].outputs if "image/png" in out.get("data", {})]
+    return base64.b64decode(image)
+
+
+def fail(message: str) -> NoReturn:
     """Print the message and exit with 2."""
     print(message, file=sys.stderr)
     raise SystemExit(2)
@@ -144,6 +156,10 @@ def arguments() -> argparse.Namespace:
         "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
     )
     single.add_argument("--into", type=Path, default=RUNS, help="folder of the executed notebook")
+    figure = commands.add_parser("picture", help="write a figure of a notebook to a file of its own")
+    figure.add_argument("notebook", type=Path)
+    figure.add_argument("name")
+    figure.add_argument("file", type=Path)
     return parser.parse_args()
 
 
@@ -157,6 +173,9 @@ def main() -> None:
         for path in given.notebooks:
             print(f"{path} …", flush=True)
             print(f"{path} executed in {execute(path, path):.0f} s")
+        return
+    if given.command == "picture":
+        given.file.write_bytes(picture(given.notebook, given.name))
         return
     parameters = {name: parse_value(value) for name, value in given.parameters}
     require_known(given.notebook, parameters)

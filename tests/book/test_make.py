@@ -13,7 +13,7 @@ import yaml
 import metalib
 from metalib.__main__ import app
 from metalib.experiments.catalogue import EXPERIMENTS
-from tests.book.sources import ROOT, run
+from tests.book.sources import ROOT, python, run
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "index.md", "book/reproduce.md")]
@@ -136,6 +136,12 @@ def test_documented_files_exist():
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if "://" not in target:
             assert (ROOT / target).exists(), target
+
+
+def test_the_picture_of_the_readme_is_the_one_in_the_notebook(tmp_path):
+    copy = tmp_path / "picture.png"
+    python("scripts/notebooks.py", "picture", "notebooks/sine.ipynb", "fig-sine-curves", copy)
+    assert copy.read_bytes() == (ROOT / "book" / "_static" / "figure-1.png").read_bytes(), "make notebooks"
 
 
 def test_requirements_pin_everything_and_name_no_index():
