@@ -16,7 +16,9 @@ from metalib.experiments.catalogue import EXPERIMENTS
 from tests.book.sources import ROOT, python, run
 
 MAKEFILE = (ROOT / "Makefile").read_text()
-DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "index.md", "book/reproduce.md")]
+DOCUMENTS = [
+    ROOT / name for name in ("README.md", "CONTRIBUTING.md", "index.md", "book/reproduce.md", "book/data.md")
+]
 
 # Plays Python: it makes an environment that holds a copy of itself, and writes down what pip is asked for.
 PRETENDER = r"""#!/bin/sh
