@@ -75,7 +75,7 @@ class AdamState:
 class Adam:
     """Adam (Kingma and Ba 2015): φ ← φ − α m̂ / (√v̂ + eps), with bias-corrected moments m̂ and v̂.
 
-    The paper sets β1 = 0, "because momentum reduced performance across the board" (section 6.1).
+    The paper sets β1 = 0, having found that momentum hurts throughout (section 6.1).
 
     Attributes:
         alpha: step size α > 0, one number or one per run of a stack.
