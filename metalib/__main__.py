@@ -15,6 +15,7 @@ from metalib.config import ALGORITHMS, TrainingConfig
 from metalib.errors import InputError, MetalibError, require
 from metalib.experiments import Experiment, runner, sine
 from metalib.experiments.catalogue import EXPERIMENTS, find
+from metalib.experiments.sine_scores import POINTS
 from metalib.tasks.omniglot import VARIABLE
 
 app = typer.Typer(
@@ -73,7 +74,7 @@ def train(
     inner: Annotated[str, typer.Option(help="sgd or adam")] = "sgd",
     outer: Annotated[str, typer.Option(help="interpolate or adam")] = "interpolate",
     activation: Annotated[str, typer.Option(help="tanh or relu")] = "tanh",
-    points: Annotated[int, typer.Option(help="points the learner sees in evaluation")] = sine.POINTS,
+    points: Annotated[int, typer.Option(help="points the learner sees in evaluation")] = POINTS,
     evaluation_tasks: Annotated[int, typer.Option(help="unseen tasks it is scored on")] = 1_000,
     device: Device = "cpu",
     seeds: Seeds = "0",
