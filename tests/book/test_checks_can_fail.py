@@ -60,15 +60,12 @@ def test_a_wrong_parameter_name_is_refused_in_one_line(path, tmp_path):
 
 @pytest.fixture
 def pages(tmp_path: Path) -> Path:
-    """Return a copy of the sources of a book of two pages."""
+    """Return a copy of everything that the book is made from."""
     copy = tmp_path / "pages"
-    shutil.copytree(ROOT / "book", copy / "book")
-    shutil.copy(ROOT / "_config.yml", copy)
-    (copy / "index.md").write_text(
-        "# Copy\n\n{cite}`nichol2018reptile`, [Eq. 5](#eq-5), {prf:ref}`reptile-serial`\n"
-    )
-    chapters = "[{file: book/problem}, {file: book/bibliography}]"
-    (copy / "_toc.yml").write_text(f"format: jb-book\nroot: index\nchapters: {chapters}\n")
+    for folder in ("book", "notebooks", "metalib"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("_config.yml", "_toc.yml", "index.md"):
+        shutil.copy(ROOT / file, copy)
     return copy
 
 
