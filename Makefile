@@ -13,7 +13,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 help: ## list what can be made
 	@echo "make <target>, where <target> is one of"
 	@sed -n 's/^\([a-z]*\):.*## /  \1|/p' Makefile | awk -F'|' '{ printf "%-14s%s\n", $$1, $$2 }'
-	@echo "PYTHON=python3.12 chooses another interpreter for the environment, JOBS=8 more processes for the tests."
+	@echo "PYTHON=python3.12 chooses another interpreter for the environment, JOBS=8 more processes."
 
 book: $(ENVIRONMENT) ## render the book from the committed notebooks into _build/html
 	@rm -rf _build && mkdir _build
@@ -30,7 +30,7 @@ lint: $(ENVIRONMENT) ## check style, formatting and types
 	@$(BIN)/python -m mypy metalib scripts
 
 notebooks: $(ENVIRONMENT) ## execute all notebooks again, in place
-	@$(BIN)/python scripts/notebooks.py execute $(NOTEBOOKS)
+	@printf '%s\n' $(NOTEBOOKS) | xargs -n 1 -P $(JOBS) $(BIN)/python scripts/notebooks.py execute
 	@$(BIN)/python scripts/notebooks.py picture notebooks/sine.ipynb fig-sine-curves book/_static/figure-1.png
 
 notebook: $(ENVIRONMENT) ## run one with other parameters: NB=notebooks/sine.ipynb ARGS="-p seed 3 -p device cuda"

@@ -104,7 +104,7 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any] | None = N
                 cwd=str(source.parent),
                 kernel_name="python3",
                 progress_bar=False,
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )
         except PapermillExecutionError as error:
             RUNS.mkdir(exist_ok=True)
@@ -171,7 +171,6 @@ def main() -> None:
             fail(f"there is no notebook {path}; name one, such as NB=notebooks/sine.ipynb")
     if given.command == "execute":
         for path in given.notebooks:
-            print(f"{path} …", flush=True)
             print(f"{path} executed in {execute(path, path):.0f} s")
         return
     if given.command == "picture":
