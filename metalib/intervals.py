@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from metalib.errors import require
 
@@ -42,6 +41,8 @@ def interval(values: Float[np.ndarray, " n"]) -> Interval:
     >>> interval(np.array([1.0, 2.0, 3.0]))
     Interval(mean=2.0, low=-0.484..., high=4.484...)
     """
+    from scipy import stats  # here, so that machines that only train need no SciPy
+
     require(len(values) >= 2, f"got {len(values)} value; an interval needs at least two")
     centre = float(np.mean(values))
     error = float(np.std(values, ddof=1)) / len(values) ** 0.5
