@@ -16,6 +16,7 @@ from metalib.errors import InputError, MetalibError, require
 from metalib.experiments import Experiment, runner, sine
 from metalib.experiments.catalogue import EXPERIMENTS, find
 from metalib.experiments.sine_scores import POINTS
+from metalib.experiments.workers import cores
 from metalib.tasks.omniglot import VARIABLE
 
 app = typer.Typer(
@@ -51,6 +52,13 @@ def run(
     seeds: Seeds = "0,1,2",
     results: Results = Path("runs"),
     threads: Threads = 1,
+    jobs: Annotated[
+        int, typer.Option(help="runs side by side, one thread each; 0 for one per core, or one on a GPU")
+    ] = 0,
+    scheduler: Annotated[
+        str,
+        typer.Option(help="address of a Dask scheduler whose workers do the work, such as tcp://host:8786"),
+    ] = "",
     omniglot: Annotated[
         str, typer.Option(envvar=VARIABLE, help="folder with Omniglot's two archives; downloaded without it")
     ] = "",
@@ -59,7 +67,9 @@ def run(
     torch.set_num_threads(threads)
     if omniglot:
         os.environ[VARIABLE] = omniglot
-    _run(find(name), budget, device, seeds, results)
+    if jobs == 0:
+        jobs = cores() if device == "cpu" else 1
+    _run(find(name), budget, device, seeds, results, jobs, scheduler)
 
 
 @app.command()
@@ -103,10 +113,21 @@ def version() -> None:
     print(__version__)
 
 
-def _run(experiment: Experiment, budget: str, device: str, seeds: str, results: Path) -> None:
+def _run(
+    experiment: Experiment,
+    budget: str,
+    device: str,
+    seeds: str,
+    results: Path,
+    jobs: int = 1,
+    scheduler: str = "",
+) -> None:
     numbers = [_whole(number) for number in _numbers(seeds, "seeds")]
     try:
-        result = runner.run(experiment, budget, seeds=numbers, device=device, results=results, progress=True)
+        result = runner.run(
+            experiment, budget, seeds=numbers, device=device, results=results, progress=True,
+            jobs=jobs, scheduler=scheduler,
+        )  # fmt: skip
     except KeyboardInterrupt:
         print("\nmetalib: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -22,13 +22,14 @@ class Progress:
     Attributes:
         iteration: outer iterations taken.
         state: the weights and the optimizers' moments after them.
-        losses: per finished block, the mean first and last inner loss of every run.
+        numbers: per finished block, the numbers of every run: mean first and last inner loss, and what
+            the monitor measured.
         seconds: wall time spent.
     """
 
     iteration: int
     state: OuterState
-    losses: list[np.ndarray] = field(default_factory=list)
+    numbers: list[np.ndarray] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -40,7 +41,7 @@ def save(path: Path, identity: str, run: Progress) -> None:
         if adam is not None:
             arrays |= {f"{loop}/first/{name}": v.cpu().numpy() for name, v in adam.first.items()}
             arrays |= {f"{loop}/second/{name}": v.cpu().numpy() for name, v in adam.second.items()}
-    arrays["losses"] = np.stack(run.losses)
+    arrays["losses"] = np.stack(run.numbers)
     header = {
         "identity": identity,
         "iteration": run.iteration,

@@ -7,15 +7,15 @@ they share the shape of the inner loop. A run alone is a stack of one.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from metalib import store
 from metalib.checkpoints import Progress, load, save
@@ -24,10 +24,25 @@ from metalib.derivatives import MinibatchLoss
 from metalib.errors import DivergenceError, require
 from metalib.inner import Adam, AdamState
 from metalib.outer import OuterState, OuterStep, outer_step
-from metalib.params import Factor, Params
+from metalib.params import Factor, Params, select
 from metalib.tasks import BLOCK, TaskFamily
 
 CHECKPOINT_SECONDS = 10.0
+
+
+class Monitor(Protocol):
+    """What is measured while runs are in training, after every block of `BLOCK` outer iterations."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the numbers, which become columns of the history."""
+        ...
+
+    def __call__(
+        self, configs: Sequence[TrainingConfig], phi: Params, inner: AdamState | None, block: int
+    ) -> np.ndarray:
+        """Return the numbers of every run, [runs, columns]; `block` counts from 0."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +54,8 @@ class Trained:
         phi: the trained initialization of every run.
         inner: the moments of an inner Adam, from which evaluation starts; `None` for SGD.
         history: one row per run and block of `BLOCK` outer iterations, with the mean of L_1(φ_1)
-            (`loss_before`) and of L_k(φ_k) (`loss_after`) over the block.
+            (`loss_before`) and of L_k(φ_k) (`loss_after`) over the block, and what a monitor measured
+            at its end.
         seconds: wall time spent, earlier attempts included.
     """
 
@@ -48,6 +64,18 @@ class Trained:
     inner: AdamState | None
     history: pd.DataFrame
     seconds: float
+
+    def runs(self, start: int, stop: int) -> Trained:
+        """Return the runs from `start` up to, not including, `stop`, as a stack of their own."""
+        chosen = slice(start, stop)
+        history = self.history[self.history.run.between(start, stop - 1)].reset_index(drop=True)
+        return Trained(
+            self.configs[chosen],
+            select(self.phi, chosen),
+            self.inner.select(chosen) if self.inner is not None else None,
+            history.assign(run=history.run - start),
+            self.seconds,
+        )
 
 
 def choose_device(name: str) -> torch.device:
@@ -68,7 +96,8 @@ def train(
     *,
     device: str = "cpu",
     checkpoint: Path | None = None,
-    progress: str = "",
+    monitor: Monitor | None = None,
+    progress: Callable[[int], None] | None = None,
     keep_diverged: bool = False,
 ) -> Trained:
     """Train a stack of runs.
@@ -79,7 +108,8 @@ def train(
         device: "cpu", "cuda" or "cuda:i".
         checkpoint: where to keep unfinished work. If the file exists, training goes on from it, and
             ends bit for bit where an uninterrupted training ends.
-        progress: label of a progress bar on the standard error stream; no bar if empty.
+        monitor: what to measure after every block of outer iterations; nothing if `None`.
+        progress: called with the number of outer iterations taken so far, after every block of them.
         keep_diverged: go on when a run diverges, whose numbers are then not finite. Runs do not touch
             each other, so the rest of the stack is not affected.
 
@@ -96,22 +126,26 @@ def train(
     # Adam's moments run on from task to task, so its tasks must follow one another.
     width = 1 if first.inner == "adam" else first.tasks
     step = outer_step(configs, width, place, next(iter(phi.values())).dtype)
-    identity = store.digest([repr(family), *[config.as_dict() for config in configs]])
+    watched = [repr(monitor)] if monitor else []
+    identity = store.digest([repr(family), *[config.as_dict() for config in configs], *watched])
     run = load(checkpoint, identity, place) or Progress(0, _initial_state(first, phi))
     saved = time.monotonic()
-    with tqdm(
-        desc=progress, total=first.iterations, initial=run.iteration, unit="it", disable=not progress
-    ) as bar:
-        while run.iteration < first.iterations:
-            started = time.monotonic()
-            done = _train_block(family, step, run, width, place, keep_diverged)
-            run.seconds += time.monotonic() - started
-            bar.update(done)
-            finished = run.iteration == first.iterations
-            if checkpoint and (finished or time.monotonic() - saved > CHECKPOINT_SECONDS):
-                save(checkpoint, identity, run)
-                saved = time.monotonic()
-    return Trained(tuple(configs), run.state.phi, run.state.inner, _history(configs, run.losses), run.seconds)
+    if progress:
+        progress(run.iteration)
+    while run.iteration < first.iterations:
+        started = time.monotonic()
+        _train_block(family, step, run, width, place, monitor, keep_diverged)
+        run.seconds += time.monotonic() - started
+        finished = run.iteration == first.iterations
+        if checkpoint and (finished or time.monotonic() - saved > CHECKPOINT_SECONDS):
+            save(checkpoint, identity, run)
+            saved = time.monotonic()
+        if progress:
+            progress(run.iteration)
+    columns = ("loss_before", "loss_after", *(monitor.columns if monitor else ()))
+    return Trained(
+        tuple(configs), run.state.phi, run.state.inner, _history(configs, run.numbers, columns), run.seconds
+    )
 
 
 def _train_block(
@@ -120,24 +154,27 @@ def _train_block(
     run: Progress,
     width: int,
     place: torch.device,
+    monitor: Monitor | None,
     keep_diverged: bool,
-) -> int:
-    """Take the outer iterations of one block and return how many they were."""
+) -> None:
+    """Take the outer iterations of one block, and measure what the monitor asks for."""
     configs = step.configs
     stop = min(run.iteration + BLOCK, configs[0].iterations)
-    drawn = _draw(family, configs, run.iteration // BLOCK, width, place)
+    block = run.iteration // BLOCK
+    drawn = _draw(family, configs, block, width, place)
     epsilons = _epsilons(configs, run.iteration, stop, next(iter(run.state.phi.values())))
     values = []
     for losses, epsilon in zip(_losses(family, drawn, len(epsilons)), epsilons, strict=True):
         run.state, inner_losses = step(run.state, losses, epsilon)
         values.append(inner_losses)
     means = torch.stack(values).mean(0)[:, [0, -1]]
-    done = len(values)
     if not keep_diverged:
         _require_finite(configs, means, run)
-    run.losses.append(means.to("cpu", torch.float64).numpy())
+    numbers = [means.to("cpu", torch.float64).numpy()]
+    if monitor:
+        numbers.append(monitor(configs, run.state.phi, run.state.inner, block))
+    run.numbers.append(np.concatenate(numbers, axis=1))
     run.iteration = stop
-    return done
 
 
 def _draw(
@@ -203,17 +240,18 @@ def _stack_of(runs: Sequence[Params], place: torch.device) -> Params:
     return {name: torch.cat([run[name] for run in runs]).to(place) for name in runs[0]}
 
 
-def _history(configs: Sequence[TrainingConfig], losses: Sequence[np.ndarray]) -> pd.DataFrame:
+def _history(
+    configs: Sequence[TrainingConfig], numbers: Sequence[np.ndarray], columns: Sequence[str]
+) -> pd.DataFrame:
     rows = [
         {
             "run": r,
             "algorithm": config.algorithm,
             "seed": config.seed,
             "iteration": min((block + 1) * BLOCK, config.iterations),
-            "loss_before": float(values[r, 0]),
-            "loss_after": float(values[r, 1]),
+            **{column: float(value) for column, value in zip(columns, values[r], strict=True)},
         }
         for r, config in enumerate(configs)
-        for block, values in enumerate(losses)
+        for block, values in enumerate(numbers)
     ]
     return pd.DataFrame(rows)

@@ -9,7 +9,7 @@ from typing import Any
 from metalib.config import TrainingConfig
 from metalib.store import Result
 from metalib.tasks import TaskFamily
-from metalib.training import Trained
+from metalib.training import Monitor, Trained
 
 SEEDS = (0, 1, 2)
 """Three random seeds, as in the paper's appendix A."""
@@ -30,24 +30,28 @@ class Budget:
 
 @dataclass(frozen=True)
 class Unit:
-    """Runs that are trained as one stack.
+    """Runs that are trained, recorded and stored together: often one run, at most one stack.
 
     Attributes:
         name: unique within the experiment; also the name of its files.
         family: the tasks, and the model that learns them.
         configs: the runs.
+        monitor: what is measured while they are in training.
     """
 
     name: str
     family: TaskFamily
     configs: tuple[TrainingConfig, ...]
+    monitor: Monitor | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the unit as JSON can hold it."""
+        watched = {"monitor": repr(self.monitor)} if self.monitor else {}
         return {
             "name": self.name,
             "family": repr(self.family),
             "runs": [config.as_dict() for config in self.configs],
+            **watched,
         }
 
 
@@ -59,7 +63,7 @@ class Experiment:
         name: what the command line calls it.
         title: one line for people.
         budgets: "smoke" (seconds), "quick" (about a minute) and "paper" (the paper's settings).
-        units: maps (budget, seeds) to the stacks of runs.
+        units: maps (budget, seeds) to the runs, in units.
         record: maps a trained unit and its budget to its tables and arrays.
         keep_diverged: whether a run that diverges is a finding, recorded as numbers that are not finite.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from metalib.config import TrainingConfig
 from metalib.experiments import Budget, Unit
 from metalib.inner import SGD, Adam, AdamState, Optimizer
 from metalib.params import Params, select
+from metalib.tasks import generator
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot, draw_episodes
 from metalib.training import Trained
@@ -101,6 +102,43 @@ class Scoring:
     classes: tuple[str, ...] = ("train", "test")
 
 
+@dataclass(frozen=True)
+class LearningCurve:
+    """Accuracy on unseen test classes while runs are in training: a `Monitor`.
+
+    Fresh tasks at every measurement, the same for all runs of a seed. Its single values are noisy; smooth
+    them, as the authors' monitor asks for too.
+
+    Attributes:
+        family: says which pool the images come from, and how many classes a task has.
+        scoring: how the initialization is scored; its first shots and classes are used.
+    """
+
+    family: FewShot
+    scoring: Scoring
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Accuracy in percent, in both modes."""
+        return ("transductive", "inductive")
+
+    def __call__(
+        self, configs: Sequence[TrainingConfig], phi: Params, inner: AdamState | None, block: int
+    ) -> np.ndarray:
+        """Return the accuracies of every run, [runs, 2]."""
+        scoring, family, classes = self.scoring, self.family, self.scoring.classes[0]
+        rows = []
+        for r, config in enumerate(configs):
+            rng = generator(config.seed, f"watch{classes}", block)
+            one = slice(r, r + 1)
+            state = inner.select(one) if inner is not None else None
+            scored = _accuracies(
+                family, select(phi, one), state, config, scoring, classes, scoring.shots[0], rng
+            )
+            rows.append([100.0 * scored.transductive.mean(), 100.0 * scored.inductive.mean()])
+        return np.array(rows)
+
+
 def score(family: FewShot, trained: Trained, scoring: Scoring) -> pd.DataFrame:
     """Score every run of a stack.
 
@@ -110,10 +148,10 @@ def score(family: FewShot, trained: Trained, scoring: Scoring) -> pd.DataFrame:
     """
     rows: list[dict[str, object]] = []
     for r, config in enumerate(trained.configs):
-        phi, state = alone(trained, r)
+        run = trained.runs(r, r + 1)
         for classes in scoring.classes:
             for shots in scoring.shots:
-                scored = _accuracies(family, phi, state, config, scoring, classes, shots)
+                scored = _accuracies(family, run.phi, run.inner, config, scoring, classes, shots)
                 label = {
                     "algorithm": config.algorithm,
                     "seed": config.seed,
@@ -123,14 +161,6 @@ def score(family: FewShot, trained: Trained, scoring: Scoring) -> pd.DataFrame:
                 }
                 rows += [{**label, **row} for row in _summaries(scored)]
     return pd.DataFrame(rows)
-
-
-def alone(trained: Trained, run: int) -> tuple[Params, AdamState | None]:
-    """Return the initialization and the inner Adam's moments of one run, as a stack of one."""
-    one, state = slice(run, run + 1), trained.inner
-    if state is not None:
-        state = replace(state, first=select(state.first, one), second=select(state.second, one))
-    return select(trained.phi, one), state
 
 
 def arrays(trained: Trained) -> dict[str, np.ndarray]:
@@ -149,6 +179,7 @@ def _accuracies(
     scoring: Scoring,
     classes: str,
     shots: int,
+    rng: np.random.Generator | None = None,
 ) -> Accuracies:
     optimizer: Optimizer = SGD(config.alpha) if config.inner == "sgd" else Adam(config.alpha, config.beta1)
     episodes = draw_episodes(
@@ -160,6 +191,7 @@ def _accuracies(
         shots=shots,
         steps=scoring.steps,
         batch=scoring.batch or family.ways * shots,
+        rng=rng,
     )
     return accuracies(family, phi, episodes, optimizer, state)
 

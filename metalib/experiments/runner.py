@@ -15,12 +15,15 @@ from typing import Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 from metalib import store
 from metalib.errors import StoreError, require
 from metalib.experiments import SEEDS, Budget, Experiment, Unit
+from metalib.experiments.stacks import WIDEST, Finished, Stack, finish, gather
+from metalib.experiments.workers import side_by_side
 from metalib.store import Result
-from metalib.training import choose_device, train
+from metalib.training import choose_device
 
 
 def run(
@@ -31,11 +34,13 @@ def run(
     device: str = "cpu",
     results: Path = Path("results"),
     progress: bool = False,
+    jobs: int = 1,
+    scheduler: str = "",
 ) -> Result:
     """Run an experiment, or return its result if it is already there.
 
-    It may be interrupted at any time; the same call goes on from the last checkpoint. If another
-    process is at work on the same result, this one waits for it.
+    It may be interrupted at any time; the same call goes on from the last checkpoints, and trains no
+    finished unit again. If another process is at work on the same result, this one waits for it.
 
     Args:
         experiment: what to run.
@@ -44,9 +49,13 @@ def run(
         device: "cpu", "cuda" or "cuda:i".
         results: the folder that holds all results.
         progress: show progress on the standard error stream.
+        jobs: stacks to train side by side, each in a process and thread of its own; with 1, they are
+            trained one after the other in this process.
+        scheduler: address of a Dask scheduler whose workers do the work instead, such as tcp://host:8786.
 
     Raises:
-        InputError: if the budget is unknown, a seed is given twice, or the device is not there.
+        InputError: if the budget is unknown, a seed is given twice, the device is not there, or no
+            scheduler answers.
         DivergenceError: if a run diverges.
         StoreError: if a stored file is damaged or belongs to another configuration.
     """
@@ -56,6 +65,7 @@ def run(
     )
     require(len(seeds) >= 1, "seeds is empty; give at least one seed, such as 0")
     require(len(set(seeds)) == len(seeds), f"seeds {list(seeds)} repeat themselves; give each seed once")
+    require(jobs >= 1, f"jobs is {jobs}; at least 1 process has to do the work")
     choose_device(device)
     amount = experiment.budgets[budget]
     units = experiment.units(amount, tuple(seeds))
@@ -64,8 +74,16 @@ def run(
     unfinished = results / ".unfinished" / f"{experiment.name}-{budget}"
     with _alone(unfinished.with_suffix(".lock"), progress):
         if not folder.exists():
+            missing = [unit for unit in units if not (unfinished / unit.name).exists()]
+            stacks = gather(missing, WIDEST[device.split(":")[0]])
+            with _bar(experiment, units, stacks, progress) as bar:
+                for finished in _finished(
+                    experiment, stacks, amount, device, unfinished, jobs, scheduler, bar
+                ):
+                    _keep(unfinished / finished.unit.name, finished, amount)
             parts = {
-                unit.name: _run_unit(experiment, unit, amount, device, unfinished, progress) for unit in units
+                unit.name: store.load_result(unfinished / unit.name, _identity(unit, amount))
+                for unit in units
             }
             store.save_result(folder, _merged(parts, config, device))
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -87,24 +105,54 @@ def configuration(
     }
 
 
-def _run_unit(
-    experiment: Experiment, unit: Unit, budget: Budget, device: str, unfinished: Path, progress: bool
-) -> Result:
-    folder = unfinished / unit.name
-    config = [unit.as_dict(), budget.iterations, budget.evaluation_tasks]
-    if not folder.exists():
-        trained = train(
-            unit.family,
-            unit.configs,
-            device=device,
-            checkpoint=unfinished / f"{unit.name}.npz",
-            progress=f"{experiment.name} {unit.name}" if progress else "",
-            keep_diverged=experiment.keep_diverged,
+def _finished(
+    experiment: Experiment,
+    stacks: Sequence[Stack],
+    budget: Budget,
+    device: str,
+    unfinished: Path,
+    jobs: int,
+    scheduler: str,
+    bar: tqdm[Any],
+) -> Iterator[Finished]:
+    """Yield the units of all stacks as they are finished."""
+    before = bar.n
+
+    def show(inner_steps: int) -> None:
+        # A worker that was killed goes on from its last checkpoint, which lies behind what it had noted.
+        bar.update(max(0, before + inner_steps - bar.n))
+
+    if scheduler or (jobs > 1 and len(stacks) > 1):
+        yield from side_by_side(
+            experiment, stacks, budget, device, unfinished, jobs=jobs, scheduler=scheduler, progress=show
         )
-        recorded = experiment.record(unit, trained, budget)
-        provenance = {"config": config, "training_seconds": round(trained.seconds, 1)}
-        store.save_result(folder, Result(recorded.tables, recorded.arrays, provenance))
-    return store.load_result(folder, config)
+        return
+    for stack in stacks:
+        bar.set_postfix_str(stack.name)
+        yield from finish(experiment, stack, budget, device, unfinished / f"{stack.name}.npz", show)
+        before += stack.inner_steps
+
+
+def _bar(experiment: Experiment, units: Sequence[Unit], stacks: Sequence[Stack], progress: bool) -> tqdm[Any]:
+    """Return one progress bar for everything, finished units included."""
+    total = sum(Stack((unit,)).inner_steps for unit in units)
+    done = total - sum(stack.inner_steps for stack in stacks)
+    return tqdm(
+        desc=experiment.name, total=total, initial=done, unit=" inner steps", unit_scale=True,
+        smoothing=0.05, disable=not progress,
+    )  # fmt: skip
+
+
+def _identity(unit: Unit, budget: Budget) -> list[Any]:
+    return [unit.as_dict(), budget.iterations, budget.evaluation_tasks]
+
+
+def _keep(folder: Path, finished: Finished, budget: Budget) -> None:
+    provenance = {
+        "config": _identity(finished.unit, budget),
+        "training_seconds": round(finished.seconds, 1),
+    }
+    store.save_result(folder, Result(finished.result.tables, finished.result.arrays, provenance))
 
 
 def _merged(parts: dict[str, Result], config: dict[str, Any], device: str) -> Result:

@@ -174,6 +174,7 @@ def draw_episodes(
     shots: int = 1,
     steps: int = 50,
     batch: int = 5,
+    rng: np.random.Generator | None = None,
 ) -> Episodes:
     """Draw evaluation tasks of K + 1 images per class, one of them held out.
 
@@ -186,6 +187,7 @@ def draw_episodes(
         shots: training images of each class, K.
         steps: inner steps.
         batch: images per inner step, cycling through the N · K training images.
+        rng: what to draw with; by default seed, side and shots decide the tasks.
 
     Raises:
         InputError: if the pool has too few classes or images.
@@ -195,7 +197,7 @@ def draw_episodes(
     require(classes in CLASSES, f"classes is {classes!r}; choose {' or '.join(CLASSES)}")
     _require_available(pool, ways, shots + 1)
     require(tasks >= 1, f"tasks is {tasks}; evaluate on at least one task")
-    rng = generator(seed, f"eval{classes}", shots)
+    rng = rng or generator(seed, f"eval{classes}", shots)
     chosen = pool.split(seed).train if classes == "train" else pool.split(seed).test
     places = draw_tasks(rng, chosen, ways, shots + 1, tasks, pool)
     support = places[:, :, 1:].reshape(tasks, -1)

@@ -1,0 +1,70 @@
+"""Controls of Figure 3: the same data per outer step, the same effective step, momentum.
+
+data        a larger k also sees more images per outer step. Here every outer step sees 100 of them: four
+            tasks with one minibatch of 25, two tasks with two, or one with four.
+step        g1 + g2 moves about twice as far as g2 at the same ε. Here ε of g2 is doubled.
+momentum    Adam in the inner loop, with and without a running mean of gradients; β1 > 0 mixes earlier
+            gradients into later steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from metalib.config import TrainingConfig
+from metalib.experiments import Budget, Experiment, Unit
+from metalib.experiments.combinations import config, disjoint_family, record, unit
+from metalib.experiments.figure3_weights import BUDGETS
+from metalib.meta_gradients import fomaml_weights, reptile_weights
+from metalib.tasks.classes import ClassPool
+from metalib.tasks.glyphs import glyphs
+from metalib.tasks.omniglot import omniglot
+
+MINIBATCHES = 4
+STEPS = (0.125, 0.25, 0.5)
+ADAM_ALPHA = 0.001
+BETAS = (0.0, 0.9)
+
+
+def runs(iterations: int, seed: int) -> dict[str, TrainingConfig]:
+    """Return the runs of one seed by name."""
+    new = partial(config, iterations=iterations, seed=seed)
+    chosen = {"data-1-first": new((1.0,), tasks=MINIBATCHES), "alone-1-first": new((1.0,))}
+    for k in (2, 4):
+        chosen[f"data-{k}-sum"] = new(reptile_weights(k), tasks=MINIBATCHES // k)
+        chosen[f"data-{k}-last"] = new(fomaml_weights(k), tasks=MINIBATCHES // k)
+    for epsilon in STEPS:
+        chosen[f"step-{epsilon:g}-sum"] = new(reptile_weights(2), epsilon=epsilon)
+        chosen[f"step-{epsilon:g}-last"] = new(fomaml_weights(2), epsilon=2 * epsilon)
+    for beta1 in BETAS:
+        for name, weights in (("sum", reptile_weights(4)), ("last", fomaml_weights(4))):
+            run = replace(new(weights), inner="adam", alpha=ADAM_ALPHA, beta1=beta1)
+            chosen[f"momentum-{beta1:g}-{name}"] = run
+    return chosen
+
+
+def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit, ...]:
+    classes = pool()
+    families = {k: disjoint_family(classes, k) for k in (1, 2, 4)}
+    return tuple(
+        unit(name, families[run.k], run)
+        for seed in seeds
+        for name, run in runs(budget.iterations, seed).items()
+    )
+
+
+CONTROLS = Experiment(
+    "figure3-controls",
+    "controls of Figure 3: data, step size, momentum, 5-way Omniglot",
+    BUDGETS,
+    partial(_units, omniglot),
+    record,
+)
+CONTROLS_GLYPHS = replace(
+    CONTROLS,
+    name="figure3-controls-glyphs",
+    title="controls of Figure 3 on the embedded glyphs",
+    units=partial(_units, glyphs),
+)

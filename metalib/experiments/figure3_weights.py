@@ -1,0 +1,64 @@
+"""Weights of the inner gradients that the paper did not try and its theory speaks about (section 5.1).
+
+To leading order E[Σ c_i g_i] = (Σ c_i) AvgGrad − α (Σ c_i (i − 1)) AvgGradInner. With Σ c_i = 1 the pull
+towards the joint minimum is the same for all, and λ = Σ c_i (i − 1) alone tells them apart; at k = 2,
+c = (1 − λ, λ) turns λ like a dial. MAML at k = 2 has λ = 2, like c = (−1, 2), but pays for a Hessian.
+
+Said before running it: the higher λ, the better a few gradient steps work; λ = −1 is worse than g1
+alone; (−1, 2) and MAML are alike; (−1, 1), with no AvgGrad at all, learns something, if AvgGradInner is
+what matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from metalib.experiments import Budget, Experiment, Unit
+from metalib.experiments.combinations import Combination, config, disjoint_family, record, unit
+from metalib.tasks.classes import ClassPool
+from metalib.tasks.glyphs import glyphs
+from metalib.tasks.omniglot import omniglot
+
+DIAL = (-1.0, 0.0, 0.5, 1.0, 2.0)
+CURVES = (
+    *(Combination(f"dial{value:g}", f"λ = {value:g}", (1.0 - value, value)) for value in DIAL),
+    Combination("difference", "g2 − g1", (-1.0, 1.0)),
+    Combination("4-last", "g4", (0.0, 0.0, 0.0, 1.0)),
+    Combination("4-like-maml", "2 g4 − g1", (-1.0, 0.0, 0.0, 2.0)),
+)
+MAML = "maml"
+BUDGETS = {
+    "smoke": Budget(10, 4),
+    "quick": Budget(200, 60),
+    "laptop": Budget(2_000, 500),
+    "paper": Budget(40_000, 10_000),
+}
+
+
+def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit, ...]:
+    classes = pool()
+    families = {k: disjoint_family(classes, k) for k in (2, 4)}
+    units = []
+    for seed in seeds:
+        runs = {curve.name: config(curve.weights, budget.iterations, seed) for curve in CURVES}
+        runs[MAML] = replace(runs["dial2"], algorithm="maml", weights=())
+        units += [unit(name, families[run.k], run) for name, run in runs.items()]
+    return tuple(units)
+
+
+WEIGHTS = Experiment(
+    "figure3-weights",
+    "weights that the paper did not try, 5-way Omniglot",
+    BUDGETS,
+    partial(_units, omniglot),
+    record,
+    keep_diverged=True,
+)
+WEIGHTS_GLYPHS = replace(
+    WEIGHTS,
+    name="figure3-weights-glyphs",
+    title="weights that the paper did not try, on the embedded glyphs",
+    units=partial(_units, glyphs),
+)

@@ -1,0 +1,24 @@
+"""Figure 4c: the outer step size, batches of 100, 4 inner iterations (Nichol et al. 2018, section 6.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from metalib.experiments import Budget, Unit
+from metalib.experiments.overlap import experiments, sweep
+from metalib.tasks.classes import ClassPool
+
+K, BATCH = 4, 100
+GRIDS: dict[str, tuple[float, ...]] = {
+    "smoke": (0.1, 1.0),
+    "quick": (0.1, 1.0),
+    "laptop": (0.1, 0.3, 1.0),
+    "paper": (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0),
+}
+
+
+def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit, ...]:
+    return sweep(pool, budget, seeds, lambda epsilon: (K, BATCH, epsilon))
+
+
+FIGURE_4C, FIGURE_4C_GLYPHS = experiments("figure4c", "Figure 4c: outer step size", GRIDS, _units)

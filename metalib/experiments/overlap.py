@@ -1,0 +1,138 @@
+"""What the sweeps of Figure 4 share: minibatches that overlap, and those that do not (section 6.3).
+
+Declared, because the paper does not say it: 20 images per class, so that cycling minibatches of 25 meet an
+image again from the 5th on; a separate tail of 5 images per class, which leaves 75 for the other minibatches;
+the grids. How much the first two matter is measured by `figure4-sensitivity`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from metalib.config import TrainingConfig
+from metalib.experiments import Budget, Experiment, Unit
+from metalib.experiments.combinations import ALPHA, WAYS, record, unit
+from metalib.meta_gradients import fomaml_weights, reptile_weights
+from metalib.tasks.classes import ClassPool
+from metalib.tasks.fewshot import FewShot
+from metalib.tasks.glyphs import glyphs
+from metalib.tasks.omniglot import omniglot
+
+TRAIN_SHOTS = 20
+TAIL_SHOTS = 5
+
+
+@dataclass(frozen=True)
+class Method:
+    """One curve of Figure 4.
+
+    Attributes:
+        name: names files.
+        label: what readers see.
+        algorithm: "reptile" or "fomaml".
+        scheme: how minibatches are drawn, one of `tasks.fewshot.SCHEMES`.
+        separate: whether the last minibatch comes from images that no other minibatch holds.
+    """
+
+    name: str
+    label: str
+    algorithm: str
+    scheme: str = "cycling"
+    separate: bool = False
+
+
+METHODS = (
+    Method("reptile", "Reptile, cycling", "reptile"),
+    Method("shared-cycling", "FOMAML, shared tail, cycling", "fomaml"),
+    Method("shared-replacement", "FOMAML, shared tail, replacement", "fomaml", scheme="replacement"),
+    Method("separate", "FOMAML, separate tail, cycling", "fomaml", separate=True),
+)
+
+
+@dataclass(frozen=True)
+class SweepBudget(Budget):
+    """How much work a sweep may do.
+
+    Attributes:
+        grid: the values of what is swept.
+    """
+
+    grid: tuple[float, ...] = ()
+
+
+def family(
+    pool: ClassPool, method: Method, batch: int, shots: int = TRAIN_SHOTS, tail: int = TAIL_SHOTS
+) -> FewShot:
+    """Return the tasks of one method, `shots` images per class, the tail's included."""
+    return FewShot(
+        pool,
+        WAYS,
+        shots=shots,
+        batch=batch,
+        scheme=method.scheme,
+        tail_shots=tail if method.separate else 0,
+    )
+
+
+def config(method: Method, k: int, epsilon: float, iterations: int, seed: int) -> TrainingConfig:
+    """Return a run of section 6.3: plain SGD inside and outside, ε falling linearly to 0."""
+    weights = reptile_weights(k) if method.algorithm == "reptile" else fomaml_weights(k)
+    return TrainingConfig(
+        algorithm="combination",
+        weights=weights,
+        seed=seed,
+        k=k,
+        alpha=ALPHA,
+        epsilon=epsilon,
+        iterations=iterations,
+    )
+
+
+def sweep(
+    pool: Callable[[], ClassPool],
+    budget: Budget,
+    seeds: Sequence[int],
+    point: Callable[[float], tuple[int, int, float]],
+) -> tuple[Unit, ...]:
+    """Return the runs of a sweep, the longest first.
+
+    Args:
+        pool: makes the classes.
+        budget: a `SweepBudget`.
+        seeds: one run of every point and method per seed.
+        point: maps a value of the grid to inner steps, images per minibatch and ε.
+    """
+    assert isinstance(budget, SweepBudget)
+    classes, units = pool(), []
+    for value in sorted(budget.grid, reverse=True):
+        k, batch, epsilon = point(value)
+        for method in METHODS:
+            tasks = family(classes, method, batch)
+            units += [
+                unit(f"{method.name}-{value:g}", tasks, config(method, k, epsilon, budget.iterations, seed))
+                for seed in seeds
+            ]
+    return tuple(units)
+
+
+def experiments(
+    name: str,
+    title: str,
+    grids: dict[str, tuple[float, ...]],
+    units: Callable[[Callable[[], ClassPool], Budget, tuple[int, ...]], tuple[Unit, ...]],
+) -> tuple[Experiment, Experiment]:
+    """Return a sweep on Omniglot and its twin on the embedded glyphs; `grids` by budget."""
+    work = {"smoke": (10, 4), "quick": (200, 60), "laptop": (2_000, 200), "paper": (40_000, 10_000)}
+    budgets = {budget: SweepBudget(*work[budget], grid=grid) for budget, grid in grids.items()}
+    on_omniglot = Experiment(
+        name, f"{title}, 5-way Omniglot", budgets, partial(units, omniglot), record, keep_diverged=True
+    )
+    on_glyphs = replace(
+        on_omniglot,
+        name=f"{name}-glyphs",
+        title=f"{title}, on the embedded glyphs",
+        units=partial(units, glyphs),
+    )
+    return on_omniglot, on_glyphs
