@@ -80,6 +80,11 @@ class Memory:
         """Return `shots` images of a class."""
         return [chosen[i] for i in random.sample(range(len(chosen)), shots)]
 
+    def task(self, ways: int, shots: int) -> list[Sample]:
+        """Return the labelled images of a new task, without shuffling the whole list of classes."""
+        chosen = random.sample(self.classes, ways)
+        return [(image, label) for label, one in enumerate(chosen) for image in self.sample(one, shots)]
+
 
 def minibatches(samples: list[Sample], batch: int, count: int) -> Iterator[list[Sample]]:
     current: list[Sample] = []

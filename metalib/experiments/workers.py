@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,12 +68,8 @@ def _work(
 ) -> list[Finished]:
     """Train and record one stack, in a worker."""
     torch.set_num_threads(1)
-    parent = os.getppid()
 
     def progress(inner_steps: int) -> None:
-        if os.getppid() != parent:
-            # Whoever asked for this work was killed; its next attempt must not find us still at it.
-            os._exit(1)
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(str(inner_steps))
 
@@ -82,7 +79,10 @@ def _work(
 @contextmanager
 def _engine(jobs: int, scheduler: str) -> Iterator[None]:
     if not scheduler:
-        with joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
+        with joblib.parallel_config(
+            backend="loky", n_jobs=jobs, inner_max_num_threads=1,
+            initializer=_end_with_parent, initargs=(os.getpid(),),
+        ):  # fmt: skip
             yield
         return
     # Dask is imported by those who use it: it takes a second.
@@ -97,6 +97,17 @@ def _engine(jobs: int, scheduler: str) -> Iterator[None]:
         ) from error
     with client, joblib.parallel_config(backend="dask", client=client):
         yield
+
+
+def _end_with_parent(parent: int) -> None:
+    """End this worker when whoever started it is killed: the next attempt must not meet it at work."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

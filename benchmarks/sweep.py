@@ -1,0 +1,100 @@
+"""Throughput of a sweep on the cores of this machine: Figure 3's runs with k = 4 minibatches of 25.
+
+    metalib  `train` on one run per process, one process per core, sampling included
+    plain    a plain PyTorch loop with all images in memory, one run per process likewise
+    floor    only the matrix products of the network, forward and backward, one process per core
+
+Times are per run and outer iteration of the whole machine: what one core needs, divided by the cores.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+
+import joblib
+import numpy as np
+import torch
+from omniglot_training import WAYS, Memory, floor, minibatches, plain_network
+from torch import nn
+
+from metalib.config import TrainingConfig
+from metalib.experiments.combinations import BATCH, SHOTS, config, disjoint_family
+from metalib.experiments.workers import cores
+from metalib.meta_gradients import reptile_weights
+from metalib.tasks.classes import ClassPool
+from metalib.tasks.glyphs import glyphs
+from metalib.tasks.omniglot import VARIABLE, omniglot
+from metalib.training import train
+
+K = 4
+ITERATIONS = 100
+ROUNDS = 5
+
+
+def pool() -> ClassPool:
+    """Return Omniglot if it is at hand, else the glyphs: the work is the same."""
+    return omniglot() if os.environ.get(VARIABLE) else glyphs()
+
+
+def metalib_run(run: TrainingConfig) -> None:
+    """Train one run of the sweep."""
+    train(disjoint_family(pool(), K), (run,))
+
+
+def plain_run(run: TrainingConfig) -> None:
+    """Train the same run as a plain loop does."""
+    random.seed(run.seed)
+    torch.manual_seed(run.seed)
+    loader = Memory(pool())
+    model = plain_network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=run.alpha)
+    for iteration in range(run.iterations):
+        before = [weight.detach().clone() for weight in model.parameters()]
+        samples = loader.task(WAYS, SHOTS * K)
+        for batch in minibatches(samples, BATCH, K):
+            images = torch.from_numpy(np.stack([image for image, _ in batch]))[:, None]
+            labels = torch.tensor([label for _, label in batch])
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(images), labels, reduction="sum").backward()
+            optimizer.step()
+        with torch.no_grad():
+            for weight, start in zip(model.parameters(), before, strict=True):
+                weight.copy_(torch.lerp(start, weight, run.epsilon_at(iteration)))
+
+
+def floor_run(run: TrainingConfig) -> None:
+    """Do the matrix products of one run."""
+    floor(BATCH, run.iterations * K)
+
+
+def timed(work: Callable[[TrainingConfig], None], run: TrainingConfig) -> float:
+    """Return the seconds that one run takes in a process of one thread, its start apart."""
+    torch.set_num_threads(1)
+    pool()
+    start = time.perf_counter()
+    work(run)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print milliseconds per run and outer iteration for each way."""
+    count = cores()
+    runs = [config(reptile_weights(K), ITERATIONS, seed) for seed in range(count)]
+    ways = {"metalib": metalib_run, "plain": plain_run, "floor": floor_run}
+    best = dict.fromkeys(ways, float("inf"))
+    with joblib.Parallel(n_jobs=count, inner_max_num_threads=1) as parallel:
+        for _ in range(ROUNDS):
+            for name, work in ways.items():
+                seconds = parallel(map(joblib.delayed(partial(timed, work)), runs))
+                best[name] = min(best[name], max(seconds) / count / ITERATIONS)
+    print(f"{pool().name}, k = {K}, minibatches of {BATCH}, {count} cores, one run per core")
+    for name, value in best.items():
+        print(f"{name:8}{1e3 * value:8.1f} ms{value / best['floor']:8.2f} x the floor")
+
+
+if __name__ == "__main__":
+    main()

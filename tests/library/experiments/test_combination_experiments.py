@@ -1,0 +1,186 @@
+"""Figures 3 and 4: the grids are those of the paper, and every run ends in the tables."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from metalib.experiments import (
+    Budget,
+    Experiment,
+    figure3,
+    figure3_controls,
+    figure3_weights,
+    figure4_sensitivity,
+    figure4a,
+    figure4b,
+    figure4c,
+    late_gradients,
+    runner,
+)
+from metalib.experiments.overlap import METHODS, SweepBudget, family
+from metalib.tasks.classes import ClassPool
+from metalib.taylor import predicted_coefficients, predicted_maml_coefficients
+from tests.tolerances import EXACT
+
+
+def small_pool() -> ClassPool:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 2, (16, 20, 28, 28, 1)).astype(np.uint8)
+    return ClassPool("noise", images, train_classes=8)
+
+
+def smallest(experiment: Experiment, module, budget: Budget) -> Experiment:
+    return replace(
+        experiment,
+        budgets={"smoke": budget},
+        units=lambda budget, seeds: module._units(small_pool, budget, seeds),
+    )
+
+
+def units(module, budget: Budget, seeds=(0,)):
+    return {unit.name: unit for unit in module._units(small_pool, budget, seeds)}
+
+
+TINY = Budget(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "module", "budget"),
+    [
+        (figure3.FIGURE_3, figure3, TINY),
+        (figure3_weights.WEIGHTS, figure3_weights, TINY),
+        (figure3_controls.CONTROLS, figure3_controls, TINY),
+        (figure4a.FIGURE_4A, figure4a, SweepBudget(1, 2, (2, 5))),
+        (figure4b.FIGURE_4B, figure4b, SweepBudget(1, 2, (10, 100))),
+        (figure4c.FIGURE_4C, figure4c, SweepBudget(1, 2, (0.5, 1.0))),
+        (figure4_sensitivity.SENSITIVITY, figure4_sensitivity, SweepBudget(1, 2)),
+    ],
+)
+def test_every_run_is_trained_watched_and_scored(tmp_path, experiment, module, budget):
+    result = runner.run(smallest(experiment, module, budget), "smoke", seeds=(0,), results=tmp_path)
+    accuracy, history = result.tables["accuracy"], result.tables["history"]
+    expected = set(units(module, budget))
+    assert set(accuracy.unit) == set(history.unit) == expected
+    assert (accuracy.groupby("unit").size() == 3).all(), "transductive, inductive, and their difference"
+    assert {"iteration", "loss_before", "loss_after", "transductive", "inductive"} <= set(history)
+    assert history.inductive.between(0, 100).all()
+    assert set(accuracy.curve) == {name.rpartition("-seed-")[0] for name in expected}
+
+
+def test_figure_3_has_the_ten_curves_of_the_paper():
+    runs = units(figure3, TINY)
+    assert len(runs) == 10
+    for unit in runs.values():
+        (run,) = unit.configs
+        assert (run.alpha, run.epsilon, run.epsilon_final, run.tasks) == (0.003, 0.25, 0.0, 1)
+        assert (run.inner, run.outer, unit.family.batch, unit.family.reduction) == (
+            "sgd",
+            "interpolate",
+            25,
+            "sum",
+        )
+        assert unit.family.shots == 5 * run.k
+    assert runs["4-sum-seed-0"].configs[0].weights == (1.0, 1.0, 1.0, 1.0)
+    assert runs["4-average-seed-0"].configs[0].weights == (0.25, 0.25, 0.25, 0.25)
+    assert runs["4-last-seed-0"].configs[0].weights == (0.0, 0.0, 0.0, 1.0)
+    assert runs["1-first-seed-0"].configs[0].weights == (1.0,)
+
+
+def test_the_minibatches_of_figure_3_share_no_image():
+    family = units(figure3, TINY)["4-sum-seed-0"].family
+    images = family.draw(seed=0, block=0, tasks=1, steps=4)["image"].reshape(100, -1)
+    assert all(len(set(task)) == 100 for task in images.tolist())
+
+
+def test_runs_of_one_seed_and_k_see_the_same_tasks():
+    runs = units(figure3, TINY)
+    drawn = [runs[f"3-{name}-seed-0"].family.draw(0, 5, 1, 3)["image"] for name in ("sum", "last")]
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_the_dial_changes_avg_grad_inner_alone():
+    runs = units(figure3_weights, TINY)
+    for value in figure3_weights.DIAL:
+        (run,) = runs[f"dial{value:g}-seed-0"].configs
+        predicted = predicted_coefficients(run.weights, run.alpha)
+        assert predicted.avg_grad == pytest.approx(1.0, abs=EXACT)
+        assert predicted.avg_grad_inner == pytest.approx(-value * run.alpha, abs=EXACT)
+
+
+@pytest.mark.parametrize(("name", "k"), [("dial2", 2), ("4-like-maml", 4)])
+def test_the_weights_like_maml_have_its_ratio(name, k):
+    (run,) = units(figure3_weights, TINY)[f"{name}-seed-0"].configs
+    ours, maml = predicted_coefficients(run.weights, run.alpha), predicted_maml_coefficients(k, run.alpha)
+    assert ours.avg_grad == pytest.approx(maml.avg_grad, abs=EXACT)
+    assert ours.avg_grad_inner == pytest.approx(maml.avg_grad_inner, abs=EXACT)
+
+
+def test_the_data_control_shows_100_images_in_every_outer_step():
+    runs = [unit for name, unit in units(figure3_controls, TINY).items() if name.startswith("data-")]
+    assert {u.configs[0].k * u.configs[0].tasks * u.family.batch for u in runs} == {100}
+
+
+def test_the_step_control_matches_the_leading_coefficient_of_sum_and_last():
+    runs = figure3_controls.runs(1, 0)
+    for epsilon in figure3_controls.STEPS:
+        total, last = runs[f"step-{epsilon:g}-sum"], runs[f"step-{epsilon:g}-last"]
+        assert sum(total.weights) * total.epsilon == sum(last.weights) * last.epsilon
+
+
+def test_cycling_overlaps_from_the_fifth_minibatch_of_25_and_above_a_batch_of_25():
+    for k, batch, overlaps in ((4, 25, False), (5, 25, True), (4, 26, True), (4, 10, False)):
+        tasks = family_of("shared-cycling", batch)
+        images = tasks.draw(seed=0, block=0, tasks=1, steps=k)["image"].reshape(100, k, batch)
+        shared = [len(set(task[-1]) & set(task[:-1].ravel())) for task in images]
+        assert (min(shared) > 0) == (max(shared) > 0) == overlaps
+
+
+def test_a_separate_tail_shares_no_image_with_the_rest_and_holds_25():
+    for k, batch in ((2, 25), (10, 25), (4, 100)):
+        tasks = family_of("separate", batch)
+        for task in tasks.draw(seed=0, block=0, tasks=1, steps=k)["image"].reshape(100, k, -1):
+            tail = set(task[-1][task[-1] >= 0])
+            assert len(tail) == 25
+            assert not tail & set(task[:-1].ravel())
+
+
+def family_of(method: str, batch: int):
+    return family(small_pool(), next(m for m in METHODS if m.name == method), batch)
+
+
+def test_the_sweeps_of_figure_4_hold_the_papers_settings():
+    by_k = units(figure4a, SweepBudget(7, 2, (2, 5)))
+    assert {(u.configs[0].k, u.configs[0].epsilon, u.family.batch) for u in by_k.values()} == {
+        (2, 1.0, 25),
+        (5, 1.0, 25),
+    }
+    by_batch = units(figure4b, SweepBudget(7, 2, (10, 50)))
+    assert {(u.configs[0].k, u.configs[0].epsilon, u.family.batch) for u in by_batch.values()} == {
+        (4, 1.0, 10),
+        (4, 1.0, 50),
+    }
+    by_epsilon = units(figure4c, SweepBudget(7, 2, (0.1, 1.0)))
+    assert {(u.configs[0].k, u.configs[0].epsilon, u.family.batch) for u in by_epsilon.values()} == {
+        (4, 0.1, 100),
+        (4, 1.0, 100),
+    }
+    everything = [*by_k.values(), *by_batch.values(), *by_epsilon.values()]
+    assert {unit.configs[0].alpha for unit in everything} == {0.003}
+    assert len(everything) == 6 * len(METHODS)
+
+
+def test_seen_and_fresh_images_agree_in_the_first_three_steps(tmp_path):
+    experiment = smallest(late_gradients.LATE_GRADIENTS, late_gradients, Budget(1, 3))
+    table = runner.run(experiment, "smoke", seeds=(0,), results=tmp_path).tables["decrease"]
+    difference = table[table.images == "difference"]
+    assert (difference[difference.step <= 3].decrease == 0).all()
+    assert (difference[difference.step > 3].decrease != 0).all()
+
+
+def test_held_out_images_of_late_gradients_are_in_no_minibatch():
+    drawn = late_gradients.draw(small_pool(), seed=0, tasks=50)
+    for image, held_out in zip(drawn.image, drawn.held_out, strict=True):
+        assert len(set(held_out)) == 25
+        assert len(set(image.ravel())) == 60
+        assert not set(held_out) & set(image.ravel())

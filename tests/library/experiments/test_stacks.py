@@ -1,0 +1,65 @@
+"""Which runs share a stack, and that sharing one does not change them."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from metalib.experiments import Budget, runner, stacks
+from metalib.experiments.stacks import gather
+from tests.library.experiments.sweep import ALPHAS, SWEEP, units
+
+BUDGET = Budget(100, 1)
+
+
+def test_runs_that_share_the_inner_loop_are_gathered_and_others_are_not():
+    gathered = gather(units(BUDGET, (0, 1)), widest=100)
+    assert [sorted({config.k for config in stack.configs}) for stack in gathered] == [[2], [3]]
+    assert [len(stack.configs) for stack in gathered] == [2 * len(ALPHAS)] * 2
+
+
+@pytest.mark.parametrize("widest", [1, 2, 4, 5])
+def test_a_stack_is_no_wider_than_asked_and_no_run_is_lost_or_doubled(widest):
+    grid = units(BUDGET, (0, 1))
+    gathered = gather(grid, widest)
+    assert max(len(stack.configs) for stack in gathered) == widest
+    assert sorted(unit.name for stack in gathered for unit in stack.units) == sorted(u.name for u in grid)
+    assert len({stack.name for stack in gathered}) == len(gathered)
+
+
+def test_a_unit_is_never_divided():
+    one = units(BUDGET, (0,))[0]
+    wide = replace(one, configs=tuple(replace(one.configs[0], seed=seed) for seed in range(5)))
+    (stack,) = gather([wide], widest=1)
+    assert stack.units == (wide,)
+    assert stack.name == wide.name
+
+
+def test_work_is_counted_in_inner_steps():
+    (stack,) = gather(units(BUDGET, (0,))[:2], widest=2)
+    assert stack.inner_steps == 2 * 100 * 2
+
+
+def test_units_recorded_from_a_common_stack_are_those_trained_alone(tmp_path, monkeypatch):
+    apart = runner.run(SWEEP, "smoke", seeds=(0, 1), results=tmp_path / "apart").tables["rows"]
+    monkeypatch.setitem(stacks.WIDEST, "cpu", 100)
+    together = runner.run(SWEEP, "smoke", seeds=(0, 1), results=tmp_path / "together").tables["rows"]
+    pd.testing.assert_frame_equal(together, apart, rtol=1e-4)
+
+
+def test_units_of_a_common_stack_are_kept_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.setitem(stacks.WIDEST, "cpu", 100)
+    seen = []
+
+    def record(unit, trained, budget):
+        seen.append(unit.name)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return SWEEP.record(unit, trained, budget)
+
+    broken = replace(SWEEP, record=record)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(broken, "smoke", seeds=(0,), results=tmp_path)
+    assert len(list(tmp_path.glob(".unfinished/sweep-smoke/*/provenance.json"))) == 2
+    runner.run(broken, "smoke", seeds=(0,), results=tmp_path)
+    assert len(seen) == 3 + len(units(BUDGET, (0,))) - 2, "what was kept is not recorded again"
