@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from metalib.config import TrainingConfig
 from metalib.experiments import Budget, Unit
 from metalib.experiments.fewshot import LearningCurve, Scoring, score
+from metalib.intervals import over_seeds
 from metalib.store import Result
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
@@ -93,3 +96,51 @@ def record(unit: Unit, trained: Trained, budget: Budget) -> Result:
             "history": trained.history.drop(columns=["algorithm", "run"]).assign(curve=curve),
         }
     )
+
+
+def learning_curves(history: pd.DataFrame, window: int = 10, value: str = "inductive") -> pd.DataFrame:
+    """Smooth the learning curves, and average them over the seeds.
+
+    Args:
+        history: the table of that name, one row per curve, seed and iteration.
+        window: measurements to average, the one at the iteration and those before it.
+        value: the mode of evaluation.
+
+    Returns:
+        Per curve and iteration `mean`, `low` and `high` over the seeds. Where a window is not full, it is
+        as long as it can be.
+    """
+    ordered = history.sort_values(["curve", "seed", "iteration"])
+    smooth = ordered.groupby(["curve", "seed"])[value].transform(
+        lambda accuracy: accuracy.rolling(window, min_periods=1).mean()
+    )
+    return over_seeds(ordered.assign(smooth=smooth), ["curve", "iteration"], "smooth")
+
+
+def final_accuracies(accuracy: pd.DataFrame, mode: str = "inductive") -> pd.DataFrame:
+    """Return the accuracy of every curve after training: mean and interval over the seeds."""
+    return over_seeds(accuracy[accuracy["mode"] == mode], ["curve"], "accuracy")
+
+
+def differences(
+    accuracy: pd.DataFrame, pairs: Sequence[tuple[str, str]], mode: str = "inductive"
+) -> pd.DataFrame:
+    """Return by how much the first curve of each pair is more accurate than the second, paired by seed.
+
+    Runs of one seed share initial weights, split and evaluation tasks, so that what they have in common
+    drops out of the difference.
+
+    Args:
+        accuracy: the table of that name.
+        pairs: names of curves.
+        mode: the mode of evaluation.
+
+    Returns:
+        Per pair `first` and `second`, then `mean`, `low` and `high` of the difference over the seeds.
+    """
+    cells = accuracy[accuracy["mode"] == mode].set_index(["curve", "seed"]).accuracy
+    parts = [
+        (cells[first] - cells[second]).rename("difference").reset_index().assign(first=first, second=second)
+        for first, second in pairs
+    ]
+    return over_seeds(pd.concat(parts), ["first", "second"], "difference")

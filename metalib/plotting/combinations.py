@@ -1,0 +1,146 @@
+"""Figures of sections 6.2 and 6.3: combinations of inner gradients, and minibatches that overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from metalib.plotting.style import BLACK, BLUE, CYCLE, GREEN, GREY, LINES, MARKERS, ORANGE, VERMILLION, figure
+
+CHANCE = 20.0
+"""Accuracy of guessing among five classes, in percent."""
+KINDS = {"first": ("-.", "X"), "sum": ("-", "o"), "average": ("--", "s"), "last": (":", "^")}
+BY_K = {1: BLACK, 2: VERMILLION, 3: ORANGE, 4: BLUE}
+GAIN = "accuracy on test classes (%)"
+
+
+def learning_curves(curves: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+    """Draw Figure 3 in the paper's form: accuracy on unseen classes through training.
+
+    Args:
+        curves: columns `curve` (named "k-kind"), `iteration`, `mean`, `low`, `high`; the band is drawn.
+        labels: what readers see for each curve, in the order of the legend.
+    """
+    canvas, (axes,) = figure(height=3.6)
+    for curve, label in labels.items():
+        k, kind = curve.split("-")
+        line, _ = KINDS[kind]
+        chosen = curves[curves.curve == curve]
+        axes.plot(chosen.iteration, chosen["mean"], color=BY_K[int(k)], linestyle=line, label=label)
+        axes.fill_between(chosen.iteration, chosen.low, chosen.high, color=BY_K[int(k)], alpha=0.08, lw=0)
+    axes.set(xlabel="outer iteration", ylabel=GAIN)
+    axes.legend(ncols=2, loc="lower right")
+    return canvas
+
+
+def final_accuracies(summary: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+    """Draw mean and interval of every curve, one row each, in the order of `labels`.
+
+    Args:
+        summary: columns `curve`, `mean`, `low`, `high`.
+        labels: what readers see for each curve.
+    """
+    canvas, (axes,) = figure(height=0.6 + 0.24 * len(labels))
+    for place, curve in zip(range(len(labels))[::-1], labels, strict=True):
+        k, _, kind = curve.partition("-")
+        colour = BY_K.get(int(k), BLUE) if k.isdigit() else BLUE
+        mean, error = _row(summary, curve)
+        marker = KINDS.get(kind, ("-", "o"))[1]
+        axes.errorbar([mean], [place], xerr=error, color=colour, marker=marker, linestyle="none", capsize=2)
+    axes.set_yticks(range(len(labels))[::-1], list(labels.values()))
+    axes.set_ylim(-0.6, len(labels) - 0.4)
+    axes.set_xlabel(GAIN)
+    return canvas
+
+
+def dial(summary: pd.DataFrame, others: Mapping[str, tuple[float, str]]) -> Figure:
+    """Draw accuracy against λ, the weight of AvgGradInner at equal weight of AvgGrad.
+
+    Args:
+        summary: columns `curve`, `mean`, `low`, `high`; the curves named "dial…" are joined by a line.
+        others: further curves with their λ and what readers see.
+    """
+    canvas, (axes,) = figure(height=2.8)
+    on_dial = summary[summary.curve.str.startswith("dial")]
+    place = on_dial.curve.str.removeprefix("dial").astype(float)
+    errors = (on_dial["mean"] - on_dial.low, on_dial.high - on_dial["mean"])
+    axes.errorbar(
+        place, on_dial["mean"], yerr=errors, color=BLUE, marker="o", capsize=2,
+        label=r"$c = (1 - \lambda, \lambda)$",
+    )  # fmt: skip
+    for (curve, (value, label)), colour, marker in zip(
+        others.items(), (GREEN, ORANGE, GREY), MARKERS[2:], strict=False
+    ):
+        mean, error = _row(summary, curve)
+        axes.errorbar(
+            [value], [mean], yerr=error, color=colour, marker=marker, linestyle="none", capsize=2,
+            label=label,
+        )  # fmt: skip
+    axes.set(xlabel=r"$\lambda = \sum_i c_i (i - 1)$, with $\sum_i c_i = 1$", ylabel=GAIN)
+    axes.legend()
+    return canvas
+
+
+def sweep(summary: pd.DataFrame, labels: Mapping[str, str], xlabel: str, overlap: float | None) -> Figure:
+    """Draw a panel of Figure 4: accuracy against what is swept, one curve per method.
+
+    Args:
+        summary: columns `method`, `value`, `mean`, `low`, `high`.
+        labels: what readers see for each method.
+        xlabel: what is swept.
+        overlap: from where on the last cycling minibatch must hold images of earlier ones; `None` for
+            nowhere.
+    """
+    canvas, (axes,) = figure(height=3.0)
+    for (method, label), colour, line, marker in zip(labels.items(), CYCLE, LINES, MARKERS, strict=False):
+        chosen = summary[summary.method == method].sort_values("value")
+        errors = (chosen["mean"] - chosen.low, chosen.high - chosen["mean"])
+        axes.errorbar(
+            chosen.value, chosen["mean"], yerr=errors, color=colour, linestyle=line, marker=marker,
+            capsize=2, label=label,
+        )  # fmt: skip
+    if overlap is not None:
+        axes.axvline(overlap, color=GREY, linewidth=1, linestyle="--")
+        axes.annotate(
+            "minibatches overlap", (overlap, 0.02), xycoords=("data", "axes fraction"),
+            xytext=(4, 0), textcoords="offset points", color=GREY, fontsize=8,
+        )  # fmt: skip
+    axes.set(xlabel=xlabel, ylabel=GAIN)
+    canvas.legend(loc="outside upper center", ncols=2)
+    return canvas
+
+
+def late_gradients(summary: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """Draw what every inner step takes off the held-out loss, for fresh images and for seen ones.
+
+    Args:
+        summary: columns `initialization`, `images`, `step`, `mean`, `low`, `high`.
+        titles: what readers see for each initialization, one panel each.
+    """
+    canvas, panels = figure(columns=len(titles), height=2.6)
+    for axes, (initialization, title) in zip(panels, titles.items(), strict=True):
+        for images, colour, line, marker, shift in (
+            ("fresh", BLUE, "-", "o", -0.06),
+            ("seen", ORANGE, "--", "s", 0.06),
+        ):
+            rows = (summary.initialization == initialization) & (summary.images == images)
+            chosen = summary[rows].sort_values("step")
+            errors = (chosen["mean"] - chosen.low, chosen.high - chosen["mean"])
+            axes.errorbar(
+                chosen.step + shift, chosen["mean"], yerr=errors, color=colour, linestyle=line,
+                marker=marker, capsize=2, label=f"{images} images in steps 4 to 6",
+            )  # fmt: skip
+        axes.axhline(0.0, color=GREY, linewidth=1)
+        axes.set(title=title, xlabel="inner step $i$")
+    panels[0].set_ylabel("fall of the held-out loss\n(nats per image)")
+    canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return canvas
+
+
+def _row(summary: pd.DataFrame, curve: str) -> tuple[float, list[list[float]]]:
+    """Return the mean of a curve and how far its interval reaches to either side, as `errorbar` wants it."""
+    row = summary[summary.curve == curve].iloc[0]
+    mean = float(row["mean"])
+    return mean, [[mean - float(row.low)], [float(row.high) - mean]]

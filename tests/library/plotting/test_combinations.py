@@ -1,0 +1,102 @@
+"""Figures 3 and 4 show what they are given, and what is averaged over seeds is."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from metalib.experiments import figure3, figure3_weights
+from metalib.experiments.combinations import differences, final_accuracies, learning_curves
+from metalib.experiments.overlap import METHODS
+from metalib.plotting import combinations as plot
+from tests.tolerances import EXACT
+
+LABELS = {curve.name: curve.label for curve in figure3.CURVES}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def accuracy(curves) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {"curve": curve, "seed": seed, "mode": mode, "accuracy": 80 + rng.normal()}
+        for curve in curves for seed in (0, 1, 2) for mode in ("inductive", "transductive")
+    )  # fmt: skip
+
+
+def history(curves) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {"curve": curve, "seed": seed, "iteration": 100 * (i + 1), "inductive": rng.uniform(20, 100)}
+        for curve in curves for seed in (2, 0, 1) for i in range(6)
+    )  # fmt: skip
+
+
+def test_learning_curves_are_smoothed_within_a_seed_and_averaged_over_seeds():
+    table = history(["a", "b"])
+    smooth = learning_curves(table, window=2).set_index(["curve", "iteration"])
+    raw = table.set_index(["curve", "seed", "iteration"]).inductive
+    expected = np.mean([(raw["b", seed, 300] + raw["b", seed, 400]) / 2 for seed in (0, 1, 2)])
+    assert smooth.loc[("b", 400), "mean"] == pytest.approx(expected, rel=EXACT)
+    first = np.mean([raw["a", seed, 100] for seed in (0, 1, 2)])
+    assert smooth.loc[("a", 100), "mean"] == pytest.approx(first, rel=EXACT)
+
+
+def test_differences_are_paired_by_seed():
+    table = accuracy(["a", "b"])
+    row = differences(table, [("a", "b")]).iloc[0]
+    cells = table[table["mode"] == "inductive"].pivot(index="seed", columns="curve", values="accuracy")
+    gaps = cells.a - cells.b
+    assert row["mean"] == pytest.approx(gaps.mean(), rel=EXACT)
+    assert row.high - row["mean"] == pytest.approx(4.303 * gaps.std(ddof=1) / 3**0.5, rel=1e-3)
+    assert (row["first"], row["second"]) == ("a", "b")
+
+
+def test_figure_3_draws_every_curve_with_a_line_of_its_own():
+    (axes,) = plot.learning_curves(learning_curves(history(LABELS)), LABELS).axes
+    assert [line.get_label() for line in axes.lines] == list(LABELS.values())
+    looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
+    assert len(looks) == len(LABELS) == 10
+
+
+def test_final_accuracies_stand_in_the_order_asked_for():
+    summary = final_accuracies(accuracy(LABELS))
+    (axes,) = plot.final_accuracies(summary, LABELS).axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == list(LABELS.values())
+    tops = axes.containers[0].lines[0]
+    expected = summary.set_index("curve").loc["1-first", "mean"]
+    assert (tops.get_xdata()[0], tops.get_ydata()[0]) == (pytest.approx(expected), len(LABELS) - 1)
+
+
+def test_the_dial_shows_lambda_from_minus_one_to_two():
+    names = [curve.name for curve in figure3_weights.CURVES] + [figure3_weights.MAML]
+    summary = final_accuracies(accuracy(names))
+    (axes,) = plot.dial(summary, {"maml": (2.0, "MAML")}).axes
+    assert list(axes.lines[0].get_xdata()) == list(figure3_weights.DIAL)
+    assert axes.get_legend_handles_labels()[1] == [r"$c = (1 - \lambda, \lambda)$", "MAML"]
+
+
+def test_a_sweep_marks_where_minibatches_overlap():
+    labels = {method.name: method.label for method in METHODS}
+    summary = pd.DataFrame(
+        {"method": name, "value": value, "mean": 90.0, "low": 89.0, "high": 91.0}
+        for name in labels for value in (8, 2, 4)
+    )  # fmt: skip
+    (axes,) = plot.sweep(summary, labels, "inner iterations $k$", overlap=4.5).axes
+    assert list(axes.lines[0].get_xdata()) == [2, 4, 8]
+    assert [text.get_text() for text in axes.texts] == ["minibatches overlap"]
+    (bare,) = plot.sweep(summary, labels, "inner iterations $k$", overlap=None).axes
+    assert not bare.texts
+
+
+def test_late_gradients_have_a_panel_per_initialization():
+    summary = pd.DataFrame(
+        {"initialization": start, "images": images, "step": step, "mean": 0.1, "low": 0.0, "high": 0.2}
+        for start in ("random", "trained") for images in ("fresh", "seen") for step in range(1, 7)
+    )  # fmt: skip
+    panels = plot.late_gradients(summary, {"random": "random weights", "trained": "trained"}).axes
+    assert [axes.get_title() for axes in panels] == ["random weights", "trained"]
