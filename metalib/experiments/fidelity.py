@@ -10,8 +10,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import pandas as pd
+
 from metalib.experiments import Budget, Experiment, Unit
 from metalib.experiments.fewshot import SETTINGS, FewShotBudget, Scoring, reptile_unit, score
+from metalib.intervals import over_seeds
 from metalib.store import Result
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
@@ -94,3 +97,19 @@ FIDELITY_GLYPHS = Experiment(
     partial(_units, glyphs),
     _record,
 )
+
+
+def worth(accuracy: pd.DataFrame, mode: str = "transductive") -> pd.DataFrame:
+    """Return what each change adds to the accuracy of the reference, paired by seed.
+
+    Args:
+        accuracy: the table of that name of `FIDELITY`.
+        mode: the mode of evaluation.
+
+    Returns:
+        Per `shots` and `variant`: `mean`, `low`, `high` of the difference in percentage points.
+    """
+    cells = accuracy[accuracy["mode"] == mode].rename(columns={"unit": "variant"})
+    wide = cells.pivot_table(index=["shots", "seed"], columns="variant", values="accuracy", sort=False)
+    shifts = wide.drop(columns="reference").sub(wide.reference, axis=0).melt(ignore_index=False)
+    return over_seeds(shifts.reset_index(), ["shots", "variant"], "value")

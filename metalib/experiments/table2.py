@@ -98,3 +98,28 @@ def compare(accuracy: pd.DataFrame, classes: str = "test") -> pd.DataFrame:
     ]
     cells = [PAPER[(row.ways, row.shots, row["mode"])] for _, row in summary.iterrows()]
     return summary.assign(paper=[mean for mean, _ in cells], paper_half_interval=[half for _, half in cells])
+
+
+def transduction(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return what transduction adds on test classes, paired by task.
+
+    Args:
+        accuracy: the table of that name of `TABLE_2`.
+
+    Returns:
+        Per `ways` and `shots`: `mean`, `low`, `high` over the seeds, and the `paper`'s difference.
+    """
+    paired = accuracy[(accuracy.classes == "test") & (accuracy["mode"] == "difference")]
+    summary = over_seeds(paired, ["ways", "shots"], "accuracy")
+    cells = [(row.ways, row.shots) for _, row in summary.iterrows()]
+    return summary.assign(
+        paper=[PAPER[(*cell, "transductive")][0] - PAPER[(*cell, "inductive")][0] for cell in cells]
+    )
+
+
+def class_gap(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return accuracy on training classes minus accuracy on test classes, in every cell."""
+    keys = ["ways", "shots", "mode"]
+    chosen = accuracy[accuracy["mode"] != "difference"]
+    cells = chosen.pivot_table(index=[*keys, "seed"], columns="classes", values="accuracy", sort=False)
+    return over_seeds((cells.train - cells.test).rename("gap").reset_index(), keys, "gap")

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+import pandas as pd
+
 from metalib.config import TrainingConfig
 from metalib.experiments import Budget, Experiment, Unit
 from metalib.experiments.fewshot import SETTINGS, TRAIN_SHOTS, FewShotBudget, Scoring, reptile_configs, score
+from metalib.intervals import over_seeds
 from metalib.store import Result
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
@@ -113,3 +116,19 @@ METHODS = _experiment(
 METHODS_GLYPHS = _experiment(
     "table2-methods-glyphs", "the other methods of Table 2 on the embedded glyphs", glyphs
 )
+
+
+def by_method(reptile: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracy of every method on 5-way test classes, mean and interval over the seeds.
+
+    Args:
+        reptile: the table `accuracy` of `table2.TABLE_2`.
+        others: the table `accuracy` of `METHODS`.
+
+    Returns:
+        Per `shots`, `algorithm` and `mode`: `mean`, `low`, `high`.
+    """
+    # Pre-training and joint training are both "joint" to the outer loop; their units tell them apart.
+    both = pd.concat([reptile[reptile.ways == WAYS], others.assign(algorithm=others.unit)])
+    chosen = both[(both.classes == "test") & (both["mode"] != "difference")]
+    return over_seeds(chosen, ["shots", "algorithm", "mode"], "accuracy")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -114,3 +115,30 @@ def test_fine_tuning_keeps_the_features_and_starts_a_new_head():
     phi = with_new_head(trained.phi, units["joint"].family, [0, 1])
     assert torch.equal(phi["conv_3"], trained.phi["conv_3"])
     assert torch.equal(phi["dense"][1], units["joint"].family.initialize(1)["dense"][0])
+
+
+def cells(unit: str, accuracy: list[float], **columns) -> pd.DataFrame:
+    base = {
+        "algorithm": "joint", "unit": unit, "seed": [0, 1, 2], "ways": 5, "shots": 1, "classes": "test",
+        "mode": "transductive", "accuracy": accuracy,
+    }  # fmt: skip
+    return pd.DataFrame({**base, **columns})
+
+
+def test_methods_are_told_apart_by_their_units_and_5_way_tasks_alone_count():
+    reptile = pd.concat(
+        [
+            cells("reptile-5-way", [90.0, 91.0, 92.0], algorithm="reptile"),
+            cells("reptile-20-way", [80.0, 81.0, 82.0], algorithm="reptile", ways=20),
+        ]
+    )
+    others = pd.concat([cells("joint", [70.0, 71.0, 72.0]), cells("pretraining", [60.0, 61.0, 62.0])])
+    found = table2_methods.by_method(reptile, others).set_index("algorithm")["mean"]
+    assert dict(found) == {"reptile": 91.0, "joint": 71.0, "pretraining": 61.0}
+
+
+def test_what_a_detail_is_worth_is_paired_by_seed():
+    table = pd.concat([cells("reference", [90.0, 92.0, 94.0]), cells("mean-loss", [89.0, 91.0, 93.0])])
+    (row,) = fidelity.worth(table).itertuples()
+    assert (row.shots, row.variant) == (1, "mean-loss")
+    assert (row.mean, row.low, row.high) == pytest.approx((-1.0, -1.0, -1.0))

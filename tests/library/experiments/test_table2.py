@@ -8,6 +8,7 @@ import pytest
 
 from metalib.experiments import runner, table2
 from metalib.experiments.fewshot import SETTINGS, FewShotBudget, Scoring, reptile_unit, score
+from metalib.intervals import plus_minus
 from metalib.params import norm, subtract
 from metalib.tasks.classes import ClassPool
 from metalib.training import train
@@ -101,3 +102,30 @@ def test_reptile_learns_to_classify_new_classes():
     )
     assert after > before + 10.0
     assert after > 60.0
+
+
+def cells(**columns) -> pd.DataFrame:
+    """A table of accuracies that are easy to check in the head: three seeds, one unit apart."""
+    base = {
+        "algorithm": "reptile", "unit": "u", "seed": [0, 1, 2], "ways": 5, "shots": 1, "classes": "test",
+        "mode": "transductive", "accuracy": [90.0, 91.0, 92.0], "standard_error": 0.5,
+    }  # fmt: skip
+    return pd.DataFrame({**base, **columns})
+
+
+def test_transduction_is_compared_with_the_papers_difference():
+    table = pd.concat([cells(mode="difference", accuracy=[2.0, 3.0, 4.0]), cells()])
+    (row,) = table2.transduction(table).itertuples()
+    assert (row.ways, row.shots, row.mean) == (5, 1, 3.0)
+    assert row.paper == pytest.approx(97.68 - 95.39)
+
+
+def test_the_gap_between_classes_is_paired_by_seed():
+    table = pd.concat([cells(), cells(classes="train", accuracy=[92.0, 93.0, 94.0])])
+    (row,) = table2.class_gap(table).itertuples()
+    assert (row.mean, row.low, row.high) == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_intervals_are_written_with_their_half_width():
+    summary = pd.DataFrame({"mean": [97.14, 2.0], "low": [96.84, 1.0], "high": [97.44, 3.0]}, index=[4, 7])
+    assert dict(plus_minus(summary)) == {4: "97.1 ± 0.3", 7: "2.0 ± 1.0"}
