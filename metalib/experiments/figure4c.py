@@ -1,14 +1,19 @@
-"""Figure 4c: the outer step size, batches of 100, 4 inner iterations (Nichol et al. 2018, section 6.3)."""
+"""Figure 4c: the outer step size, batches of 100, 4 inner iterations (Nichol et al. 2018, section 6.3).
+
+A minibatch of 100 is the whole task, so that drawing with replacement is the same as cycling: it has no
+curve here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from metalib.experiments import Budget, Unit
-from metalib.experiments.overlap import experiments, sweep
+from metalib.experiments.overlap import METHODS, experiments, sweep
 from metalib.tasks.classes import ClassPool
 
 K, BATCH = 4, 100
+CURVES = tuple(method for method in METHODS if method.scheme != "replacement")
 GRIDS: dict[str, tuple[float, ...]] = {
     "smoke": (0.1, 1.0),
     "quick": (0.1, 1.0),
@@ -18,7 +23,7 @@ GRIDS: dict[str, tuple[float, ...]] = {
 
 
 def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit, ...]:
-    return sweep(pool, budget, seeds, lambda epsilon: (K, BATCH, epsilon))
+    return sweep(pool, budget, seeds, lambda epsilon: (K, BATCH, epsilon), CURVES)
 
 
 FIGURE_4C, FIGURE_4C_GLYPHS = experiments("figure4c", "Figure 4c: outer step size", GRIDS, _units)

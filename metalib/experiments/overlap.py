@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import pandas as pd
+
 from metalib.config import TrainingConfig
 from metalib.experiments import Budget, Experiment, Unit
 from metalib.experiments.combinations import ALPHA, WAYS, record, unit
+from metalib.intervals import over_seeds, plus_minus
 from metalib.meta_gradients import fomaml_weights, reptile_weights
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
@@ -95,6 +98,7 @@ def sweep(
     budget: Budget,
     seeds: Sequence[int],
     point: Callable[[float], tuple[int, int, float]],
+    methods: Sequence[Method] = METHODS,
 ) -> tuple[Unit, ...]:
     """Return the runs of a sweep, the longest first.
 
@@ -103,12 +107,13 @@ def sweep(
         budget: a `SweepBudget`.
         seeds: one run of every point and method per seed.
         point: maps a value of the grid to inner steps, images per minibatch and ε.
+        methods: the curves.
     """
     assert isinstance(budget, SweepBudget)
     classes, units = pool(), []
     for value in sorted(budget.grid, reverse=True):
         k, batch, epsilon = point(value)
-        for method in METHODS:
+        for method in methods:
             tasks = family(classes, method, batch)
             units += [
                 unit(f"{method.name}-{value:g}", tasks, config(method, k, epsilon, budget.iterations, seed))
@@ -136,3 +141,29 @@ def experiments(
         units=partial(units, glyphs),
     )
     return on_omniglot, on_glyphs
+
+
+def summary(accuracy: pd.DataFrame, mode: str = "inductive") -> pd.DataFrame:
+    """Return mean and interval over the seeds for every point of a sweep.
+
+    Args:
+        accuracy: the table of that name.
+        mode: the mode of evaluation.
+
+    Returns:
+        Per `method` and `value` of what is swept: `mean`, `low`, `high`. A run that diverged guesses.
+    """
+    chosen = accuracy[accuracy["mode"] == mode]
+    parts = chosen.curve.str.rpartition("-")
+    named = chosen.assign(method=parts[0], value=parts[2].astype(float))
+    return over_seeds(named, ["method", "value"], "accuracy")
+
+
+def as_text(points: pd.DataFrame, swept: str) -> str:
+    """Write a sweep as a table, one method per row; `swept` names its columns."""
+    titles = {method.name: method.label for method in METHODS}
+    cells = points.assign(text=plus_minus(points), method=points.method.map(titles))
+    wide = cells.pivot(index="method", columns="value", values="text")
+    shown = [titles[method.name] for method in METHODS if titles[method.name] in wide.index]
+    wide.columns = pd.Index([f"{value:g}" for value in wide.columns], name=swept)
+    return str(wide.loc[shown].rename_axis(index=None).to_string())

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from metalib.experiments import (
@@ -18,7 +19,7 @@ from metalib.experiments import (
     late_gradients,
     runner,
 )
-from metalib.experiments.overlap import METHODS, SweepBudget, family
+from metalib.experiments.overlap import METHODS, SweepBudget, as_text, family, summary
 from metalib.tasks.classes import ClassPool
 from metalib.taylor import predicted_coefficients, predicted_maml_coefficients
 from tests.tolerances import EXACT
@@ -167,7 +168,7 @@ def test_the_sweeps_of_figure_4_hold_the_papers_settings():
     }
     everything = [*by_k.values(), *by_batch.values(), *by_epsilon.values()]
     assert {unit.configs[0].alpha for unit in everything} == {0.003}
-    assert len(everything) == 6 * len(METHODS)
+    assert len(everything) == 6 * len(METHODS) - 2, "at a batch of 100, replacement and cycling are one"
 
 
 def test_seen_and_fresh_images_agree_in_the_first_three_steps(tmp_path):
@@ -184,3 +185,18 @@ def test_held_out_images_of_late_gradients_are_in_no_minibatch():
         assert len(set(held_out)) == 25
         assert len(set(image.ravel())) == 60
         assert not set(held_out) & set(image.ravel())
+
+
+def test_a_sweep_is_summed_up_by_method_and_value():
+    table = pd.DataFrame(
+        {"curve": f"{method.name}-{value:g}", "seed": seed, "mode": "inductive", "accuracy": 90.0 + seed}
+        for method in METHODS for value in (0.1, 10.0) for seed in (0, 1, 2)
+    )  # fmt: skip
+    points = summary(table)
+    assert set(points.method) == {method.name for method in METHODS}
+    assert set(points.value) == {0.1, 10.0}
+    assert (points["mean"] == 91.0).all()
+    text = as_text(points, "epsilon")
+    assert text.splitlines()[0].split() == ["epsilon", "0.1", "10"]
+    assert text.splitlines()[1].startswith("Reptile, cycling")
+    assert "91.0 ± 2.5" in text
