@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import time
 from collections.abc import Callable
 from functools import partial
@@ -71,13 +72,14 @@ def floor_run(run: TrainingConfig) -> None:
     floor(BATCH, run.iterations * K)
 
 
-def timed(work: Callable[[TrainingConfig], None], run: TrainingConfig) -> float:
-    """Return the seconds that one run takes in a process of one thread, its start apart."""
+def timed(work: Callable[[TrainingConfig], None], run: TrainingConfig) -> tuple[float, int]:
+    """Return the seconds that one run takes in a process of one thread, its start apart, and peak memory."""
     torch.set_num_threads(1)
     pool()
     start = time.perf_counter()
     work(run)
-    return time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def main() -> None:
@@ -86,14 +88,17 @@ def main() -> None:
     runs = [config(reptile_weights(K), ITERATIONS, seed) for seed in range(count)]
     ways = {"metalib": metalib_run, "plain": plain_run, "floor": floor_run}
     best = dict.fromkeys(ways, float("inf"))
+    peak = 0
     with joblib.Parallel(n_jobs=count, inner_max_num_threads=1) as parallel:
         for _ in range(ROUNDS):
             for name, work in ways.items():
-                seconds = parallel(map(joblib.delayed(partial(timed, work)), runs))
+                seconds, memory = zip(*parallel(map(joblib.delayed(partial(timed, work)), runs)), strict=True)
                 best[name] = min(best[name], max(seconds) / count / ITERATIONS)
+                peak = peak or max(memory)  # before the plain loop has taken its share
     print(f"{pool().name}, k = {K}, minibatches of {BATCH}, {count} cores, one run per core")
     for name, value in best.items():
         print(f"{name:8}{1e3 * value:8.1f} ms{value / best['floor']:8.2f} x the floor")
+    print(f"peak memory of a process: {peak / 2**20:.2f} GiB")
 
 
 if __name__ == "__main__":

@@ -128,8 +128,14 @@ def _finished(
         )
         return
     for stack in stacks:
-        bar.set_postfix_str(stack.name)
-        yield from finish(experiment, stack, budget, device, unfinished / f"{stack.name}.npz", show)
+
+        def show_stage(inner_steps: int, stack: Stack = stack) -> None:
+            show(inner_steps)
+            # Scoring takes its time too, and does not move the bar.
+            stage = "scoring" if inner_steps == stack.inner_steps else "training"
+            bar.set_postfix_str(f"{stage} {stack.name}")
+
+        yield from finish(experiment, stack, budget, device, unfinished / f"{stack.name}.npz", show_stage)
         before += stack.inner_steps
 
 
