@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metalib.inner import AdamState, Optimizer, adapt
 from metalib.params import Params, repeat
-from metalib.tasks.fewshot import Episodes, FewShot
+from metalib.tasks.fewshot import Episodes, FewShot, concatenate
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -38,40 +38,55 @@ class Accuracies:
 def accuracies(
     family: FewShot,
     phi: Params,
-    episodes: Episodes,
+    episodes: Sequence[Episodes],
     optimizer: Optimizer,
     state: AdamState | None = None,
-) -> Accuracies:
-    """Adapt one initialization to every task and classify its held-out images.
+) -> list[Accuracies]:
+    """Adapt every run's initialization to its own tasks and classify their held-out images.
 
     Args:
         family: says which pool the images come from and which network the weights belong to.
-        phi: the initialization of one run, a stack of one.
-        episodes: T tasks.
-        optimizer: the inner optimizer of training.
-        state: an inner Adam's moments at the end of training, a stack of one; every task starts from them.
+        phi: the initializations, a stack of R runs.
+        episodes: the tasks of each run, as many for one run as for another.
+        optimizer: the inner optimizer of training, the same for all runs.
+        state: an inner Adam's moments at the end of training; every task starts from its run's.
 
     Source: Nichol et al. 2018, section 6.1, and the authors' code: evaluation starts from the moments of
     training, and in the inductive setting the prediction of the last image of a pass counts.
     """
     device = next(iter(phi.values())).device
-    largest = max(episodes.image.shape[2], episodes.query.shape[1])
-    width = max(1, IMAGES[device.type] // largest)
+    runs, tasks = len(episodes), len(episodes[0].query)
+    largest = max(episodes[0].image.shape[2], episodes[0].query.shape[1])
+    width = max(1, IMAGES[device.type] // (largest * runs))
     chunks = [
-        _predictions(family, phi, episodes.tasks(start, start + width), optimizer, state)
-        for start in range(0, len(episodes.query), width)
+        _predictions(
+            family,
+            phi,
+            concatenate([of_run.tasks(start, start + width) for of_run in episodes]),
+            optimizer,
+            state,
+        )
+        for start in range(0, tasks, width)
     ]
+    # Each chunk holds some tasks of every run, one run after the other.
+    together, alone = (
+        torch.cat([chunk.unflatten(0, (runs, -1)) for chunk in part], 1).cpu().numpy()
+        for part in zip(*chunks, strict=True)
+    )
     truth = np.arange(family.ways)
-    together, alone = (torch.cat(part).cpu().numpy() for part in zip(*chunks, strict=True))
-    return Accuracies((together == truth).mean(1), (alone == truth).mean(1))
+    return [
+        Accuracies((one == truth).mean(1), (other == truth).mean(1))
+        for one, other in zip(together, alone, strict=True)
+    ]
 
 
 def _predictions(
     family: FewShot, phi: Params, episodes: Episodes, optimizer: Optimizer, state: AdamState | None
 ) -> tuple[Int[Tensor, "tasks N"], Int[Tensor, "tasks N"]]:
-    """Adapt T tasks side by side, as a stack of T, and classify their held-out images in both modes."""
-    device = next(iter(phi.values())).device
-    count = len(episodes.query)
+    """Adapt T tasks, T / R of each run, as a stack of T, and classify their held-out images in both modes."""
+    first = next(iter(phi.values()))
+    device = first.device
+    count = len(episodes.query) // len(first)
     image, label, support, query = (
         torch.as_tensor(places, device=device)
         for places in (episodes.image, episodes.label, episodes.support, episodes.query)

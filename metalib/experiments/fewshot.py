@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -126,17 +127,10 @@ class LearningCurve:
         self, configs: Sequence[TrainingConfig], phi: Params, inner: AdamState | None, block: int
     ) -> np.ndarray:
         """Return the accuracies of every run, [runs, 2]."""
-        scoring, family, classes = self.scoring, self.family, self.scoring.classes[0]
-        rows = []
-        for r, config in enumerate(configs):
-            rng = generator(config.seed, f"watch{classes}", block)
-            one = slice(r, r + 1)
-            state = inner.select(one) if inner is not None else None
-            scored = _accuracies(
-                family, select(phi, one), state, config, scoring, classes, scoring.shots[0], rng
-            )
-            rows.append([100.0 * scored.transductive.mean(), 100.0 * scored.inductive.mean()])
-        return np.array(rows)
+        classes, shots = self.scoring.classes[0], self.scoring.shots[0]
+        rngs = [generator(config.seed, f"watch{classes}", block) for config in configs]
+        scored = _accuracies(self.family, configs, phi, inner, self.scoring, classes, shots, rngs)
+        return np.array([[100.0 * one.transductive.mean(), 100.0 * one.inductive.mean()] for one in scored])
 
 
 def score(family: FewShot, trained: Trained, scoring: Scoring) -> pd.DataFrame:
@@ -146,12 +140,11 @@ def score(family: FewShot, trained: Trained, scoring: Scoring) -> pd.DataFrame:
         One row per run, kind of classes, shots and mode: the mean accuracy over tasks in percent and
         its standard error. The mode "difference" is transductive minus inductive, paired by task.
     """
-    rows: list[dict[str, object]] = []
-    for r, config in enumerate(trained.configs):
-        run = trained.runs(r, r + 1)
-        for classes in scoring.classes:
-            for shots in scoring.shots:
-                scored = _accuracies(family, run.phi, run.inner, config, scoring, classes, shots)
+    configs, rows = trained.configs, []
+    for classes in scoring.classes:
+        for shots in scoring.shots:
+            scored = _accuracies(family, configs, trained.phi, trained.inner, scoring, classes, shots)
+            for config, one in zip(configs, scored, strict=True):
                 label = {
                     "algorithm": config.algorithm,
                     "seed": config.seed,
@@ -159,7 +152,7 @@ def score(family: FewShot, trained: Trained, scoring: Scoring) -> pd.DataFrame:
                     "shots": shots,
                     "classes": classes,
                 }
-                rows += [{**label, **row} for row in _summaries(scored)]
+                rows += [{**label, **row} for row in _summaries(one)]
     return pd.DataFrame(rows)
 
 
@@ -173,27 +166,39 @@ def arrays(trained: Trained) -> dict[str, np.ndarray]:
 
 def _accuracies(
     family: FewShot,
+    configs: Sequence[TrainingConfig],
     phi: Params,
-    state: AdamState | None,
-    config: TrainingConfig,
+    inner: AdamState | None,
     scoring: Scoring,
     classes: str,
     shots: int,
-    rng: np.random.Generator | None = None,
-) -> Accuracies:
-    optimizer: Optimizer = SGD(config.alpha) if config.inner == "sgd" else Adam(config.alpha, config.beta1)
-    episodes = draw_episodes(
-        family.pool,
-        config.seed,
-        scoring.tasks,
-        classes=classes,
-        ways=family.ways,
-        shots=shots,
-        steps=scoring.steps,
-        batch=scoring.batch or family.ways * shots,
-        rng=rng,
-    )
-    return accuracies(family, phi, episodes, optimizer, state)
+    rngs: Sequence[np.random.Generator] | None = None,
+) -> list[Accuracies]:
+    """Score every run; neighbouring runs with the same inner optimizer are adapted side by side."""
+    episodes = [
+        draw_episodes(
+            family.pool,
+            config.seed,
+            scoring.tasks,
+            classes=classes,
+            ways=family.ways,
+            shots=shots,
+            steps=scoring.steps,
+            batch=scoring.batch or family.ways * shots,
+            rng=rngs[r] if rngs else None,
+        )
+        for r, config in enumerate(configs)
+    ]
+    scored: list[Accuracies] = []
+    for optimizer, members in groupby(map(_optimizer, configs)):
+        runs = slice(len(scored), len(scored) + len(list(members)))
+        state = inner.select(runs) if inner is not None else None
+        scored += accuracies(family, select(phi, runs), episodes[runs], optimizer, state)
+    return scored
+
+
+def _optimizer(config: TrainingConfig) -> Optimizer:
+    return SGD(config.alpha) if config.inner == "sgd" else Adam(config.alpha, config.beta1)
 
 
 def _summaries(scored: Accuracies) -> list[dict[str, object]]:

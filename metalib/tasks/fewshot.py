@@ -12,8 +12,8 @@ Each may keep a *separate tail*: the first images of every class are held back a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -162,6 +162,13 @@ class Episodes:
         """Return the tasks from `start` up to, not including, `stop`."""
         kept = slice(start, stop)
         return Episodes(self.image[kept], self.label[kept], self.support[kept], self.query[kept])
+
+
+def concatenate(episodes: Sequence[Episodes]) -> Episodes:
+    """Put the tasks of several draws behind one another."""
+    return Episodes(
+        *(np.concatenate([getattr(drawn, field.name) for drawn in episodes]) for field in fields(Episodes))
+    )
 
 
 def draw_episodes(

@@ -64,11 +64,29 @@ def test_tasks_side_by_side_score_as_one_at_a_time(width, monkeypatch):
     monkeypatch.setitem(classification.IMAGES, "cpu", 4 * width)
     phi, tasks, optimizer = FAMILY.initialize(0), episodes(), Adam(0.01)
     state = trained_moments(phi, optimizer)
-    scored = accuracies(FAMILY, phi, tasks, optimizer, state)
+    (scored,) = accuracies(FAMILY, phi, [tasks], optimizer, state)
     expected = [one_at_a_time(phi, tasks.tasks(t, t + 1), optimizer, state) for t in range(7)]
     np.testing.assert_allclose(scored.transductive, [e[0] for e in expected], rtol=EXACT)
     np.testing.assert_allclose(scored.inductive, [e[1] for e in expected], rtol=EXACT)
     assert 1 / 3 < scored.transductive.mean() < 1.0, "the tasks are neither hopeless nor trivial"
+
+
+@pytest.mark.parametrize("width", [1, 3, 100])
+def test_runs_of_a_stack_score_as_they_do_alone(width, monkeypatch):
+    monkeypatch.setitem(classification.IMAGES, "cpu", 2 * 4 * width)
+    runs, optimizer = [FAMILY.initialize(0), FAMILY.initialize(1)], Adam(0.01)
+    drawn = [draw_episodes(FAMILY.pool, seed, 7, ways=3, shots=2, steps=5, batch=4) for seed in (0, 1)]
+    states = [trained_moments(run, optimizer) for run in runs]
+    phi, first, second = (
+        {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        for parts in (runs, [state.first for state in states], [state.second for state in states])
+    )
+    state = AdamState(states[0].steps, first, second)
+    together = accuracies(FAMILY, phi, drawn, optimizer, state)
+    for r, run in enumerate(runs):
+        (alone,) = accuracies(FAMILY, run, [drawn[r]], optimizer, states[r])
+        np.testing.assert_allclose(together[r].transductive, alone.transductive, rtol=EXACT)
+        np.testing.assert_allclose(together[r].inductive, alone.inductive, rtol=EXACT)
 
 
 def test_evaluation_leaves_weights_and_moments_as_training_left_them():
@@ -76,7 +94,7 @@ def test_evaluation_leaves_weights_and_moments_as_training_left_them():
     state = trained_moments(phi, optimizer)
     before = {name: value.clone() for name, value in (phi | state.second).items()}
     moments = {name: value.clone() for name, value in state.second.items()}
-    accuracies(FAMILY, phi, episodes(), optimizer, state)
+    accuracies(FAMILY, phi, [episodes()], optimizer, state)
     assert all(torch.equal(value, moments[name]) for name, value in state.second.items())
     assert all(torch.equal(value, (phi | state.second)[name]) for name, value in before.items())
     assert state.steps == 3
@@ -86,8 +104,8 @@ def test_evaluation_starts_from_the_moments_of_training():
     phi, optimizer = FAMILY.initialize(0), Adam(0.01)
     state = trained_moments(phi, optimizer)
     large = AdamState(10_000, state.first, {n: torch.full_like(v, 1e12) for n, v in state.second.items()})
-    still = accuracies(FAMILY, phi, episodes(40), optimizer, large)
-    moving = accuracies(FAMILY, phi, episodes(40), optimizer, state)
+    (still,) = accuracies(FAMILY, phi, [episodes(40)], optimizer, large)
+    (moving,) = accuracies(FAMILY, phi, [episodes(40)], optimizer, state)
     assert moving.inductive.mean() > still.inductive.mean() + 0.2, "huge moments leave the weights in place"
 
 
