@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 HOLDS, FAILS, PARTLY = "holds", "does not hold", "holds in part"
+OPEN = "not decided"
+"""For what only a larger budget than the stored runs' can decide."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Claim:
         name: short name of the claim.
         paper: what the paper says, in our words.
         measured: what came out, with its budget and interval.
-        verdict: `HOLDS`, `FAILS` or `PARTLY`, as `verdict` gives it.
+        verdict: `HOLDS`, `FAILS` or `PARTLY`, as `verdict` gives it, or `OPEN`.
     """
 
     name: str

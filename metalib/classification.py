@@ -34,6 +34,11 @@ class Accuracies:
     transductive: Float[np.ndarray, " tasks"]
     inductive: Float[np.ndarray, " tasks"]
 
+    def undefined(self) -> Accuracies:
+        """Return "not a number" for every task: what weights that are not finite deserve."""
+        nothing = np.full_like(self.transductive, np.nan)
+        return Accuracies(nothing, nothing)
+
 
 def accuracies(
     family: FewShot,

@@ -13,6 +13,10 @@ class DivergenceError(MetalibError, ArithmeticError):
     """Training produced a number that is not finite."""
 
 
+class WorkerError(MetalibError, RuntimeError):
+    """A process that was doing part of the work was lost."""
+
+
 class StoreError(MetalibError, OSError):
     """A stored file is missing, damaged, or belongs to something else."""
 

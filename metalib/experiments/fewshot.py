@@ -8,6 +8,7 @@ from itertools import groupby
 
 import numpy as np
 import pandas as pd
+import torch
 
 from metalib.classification import Accuracies, accuracies
 from metalib.config import TrainingConfig
@@ -138,7 +139,8 @@ def score(family: FewShot, trained: Trained, scoring: Scoring) -> pd.DataFrame:
 
     Returns:
         One row per run, kind of classes, shots and mode: the mean accuracy over tasks in percent and
-        its standard error. The mode "difference" is transductive minus inductive, paired by task.
+        its standard error. The mode "difference" is transductive minus inductive, paired by task. A run
+        whose weights are not finite has no accuracy but "not a number".
     """
     configs, rows = trained.configs, []
     for classes in scoring.classes:
@@ -194,7 +196,11 @@ def _accuracies(
         runs = slice(len(scored), len(scored) + len(list(members)))
         state = inner.select(runs) if inner is not None else None
         scored += accuracies(family, select(phi, runs), episodes[runs], optimizer, state)
-    return scored
+    return [one if _is_finite(phi, r) else one.undefined() for r, one in enumerate(scored)]
+
+
+def _is_finite(phi: Params, run: int) -> bool:
+    return all(bool(torch.isfinite(value[run]).all()) for value in phi.values())
 
 
 def _optimizer(config: TrainingConfig) -> Optimizer:

@@ -1,13 +1,15 @@
 """Figure 3: which inner gradients matter? (Nichol et al. 2018, section 6.2 and table 5)
 
 Declared, because the paper does not say it: the k minibatches come from 5k images per class, so that they
-can be disjoint. An average is the sum divided by k, at the same outer step size of 0.25: table 5 gives one
-outer step size, and the authors' code can only move by a share of the whole displacement.
+can be disjoint (`figure3-controls` has runs on 20 images per class for every k). An average is the sum
+divided by k, at the same outer step size of 0.25: table 5 gives one outer step size, and the authors' code
+can only move by a share of the whole displacement.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from metalib.experiments import Budget, Experiment, Unit
@@ -51,7 +53,11 @@ FIGURE_3 = Experiment(
     BUDGETS,
     partial(_units, omniglot),
     record,
+    keep_diverged=True,
 )
-FIGURE_3_GLYPHS = Experiment(
-    "figure3-glyphs", "the runs of Figure 3 on the embedded glyphs", BUDGETS, partial(_units, glyphs), record
+FIGURE_3_GLYPHS = replace(
+    FIGURE_3,
+    name="figure3-glyphs",
+    title="the runs of Figure 3 on the embedded glyphs",
+    units=partial(_units, glyphs),
 )

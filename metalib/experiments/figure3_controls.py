@@ -1,7 +1,12 @@
 """Controls of Figure 3: the same data per outer step, the same effective step, momentum.
 
 data        a larger k also sees more images per outer step. Here every outer step sees 100 of them: four
-            tasks with one minibatch of 25, two tasks with two, or one with four.
+            tasks with one minibatch of 25, two tasks with two, or one with four. As in Figure 3, sums go
+            further than averages; "far" is g1 with the step of the sum of four. What still differs is over
+            how many tasks a step averages.
+pool        in Figure 3 a task has 5k images per class, so that the only minibatch at k = 1 holds exactly
+            five of each class, and those at k > 1 hold five on average. Here every task has 20 images per
+            class whatever k, and the minibatches of k = 1 and 2 are the first ones of k = 4, image by image.
 step        g1 + g2 moves about twice as far as g2 at the same ε. Here ε of g2 is doubled.
 momentum    Adam in the inner loop, with and without a running mean of gradients; β1 > 0 mixes earlier
             gradients into later steps.
@@ -15,7 +20,8 @@ from functools import partial
 
 from metalib.config import TrainingConfig
 from metalib.experiments import Budget, Experiment, Unit
-from metalib.experiments.combinations import config, disjoint_family, record, unit
+from metalib.experiments.combinations import EPSILON, config, disjoint_family, record, unit
+from metalib.experiments.figure3 import LARGEST_K
 from metalib.experiments.figure3_weights import BUDGETS
 from metalib.meta_gradients import fomaml_weights, reptile_weights
 from metalib.tasks.classes import ClassPool
@@ -31,9 +37,18 @@ BETAS = (0.0, 0.9)
 def runs(iterations: int, seed: int) -> dict[str, TrainingConfig]:
     """Return the runs of one seed by name."""
     new = partial(config, iterations=iterations, seed=seed)
-    chosen = {"data-1-first": new((1.0,), tasks=MINIBATCHES), "alone-1-first": new((1.0,))}
+    chosen = {
+        "data-1-first": new((1.0,), tasks=MINIBATCHES),
+        "data-1-far": new((1.0,), tasks=MINIBATCHES, epsilon=MINIBATCHES * EPSILON),
+        "alone-1-first": new((1.0,)),
+        "pool-1-first": new((1.0,)),
+        "pool-2-sum": new(reptile_weights(2)),
+        "pool-2-last": new(fomaml_weights(2)),
+    }
     for k in (2, 4):
+        average = tuple(1.0 / k for _ in range(k))
         chosen[f"data-{k}-sum"] = new(reptile_weights(k), tasks=MINIBATCHES // k)
+        chosen[f"data-{k}-average"] = new(average, tasks=MINIBATCHES // k)
         chosen[f"data-{k}-last"] = new(fomaml_weights(k), tasks=MINIBATCHES // k)
     for epsilon in STEPS:
         chosen[f"step-{epsilon:g}-sum"] = new(reptile_weights(2), epsilon=epsilon)
@@ -49,7 +64,7 @@ def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
     classes = pool()
     families = {k: disjoint_family(classes, k) for k in (1, 2, 4)}
     return tuple(
-        unit(name, families[run.k], run)
+        unit(name, families[LARGEST_K if name.startswith("pool-") else run.k], run)
         for seed in seeds
         for name, run in runs(budget.iterations, seed).items()
     )
@@ -61,6 +76,7 @@ CONTROLS = Experiment(
     BUDGETS,
     partial(_units, omniglot),
     record,
+    keep_diverged=True,
 )
 CONTROLS_GLYPHS = replace(
     CONTROLS,

@@ -12,7 +12,7 @@ from metalib.tasks.classes import ClassPool
 GRIDS: dict[str, tuple[float, ...]] = {
     "smoke": (2, 5),
     "quick": (2, 4, 5, 8),
-    "laptop": (2, 4, 5, 8),
+    "laptop": (2, 3, 4, 5, 8),
     "paper": (2, 3, 4, 5, 6, 7, 8, 10),
 }
 

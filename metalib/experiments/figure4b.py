@@ -1,6 +1,7 @@
 """Figure 4b: the size of the inner minibatch, 4 inner iterations, ε = 1 (Nichol et al. 2018, section 6.3).
 
-The loss is a sum over the minibatch, so that the effective step grows with it.
+The loss is a sum over the minibatch, so that inner steps grow with it, and the outer step of all methods
+but FOMAML with a separate tail, which is always of 25 images.
 """
 
 from __future__ import annotations

@@ -2,26 +2,33 @@
 
 The paper suggests that shared-tail FOMAML fails because, after a few steps on an image, its gradient says
 little that is useful. Here six inner steps are taken on unseen test classes in two ways that agree in the
-first three: the last three meet either fresh images or the ones of the first three again. After every step
-the loss on 25 held-out images is measured; what it falls by is what the step's gradient was worth.
+first three: the last three meet either fresh images or the ones of the first three again. At every step we
+record the length of the gradient, its cosine with the gradient on 25 held-out images of the task, and by how
+much the step lowers the loss on them. A gradient may be worth little because it is short, or because it
+points elsewhere: the first two numbers tell these apart.
+
+Everything is measured along the inner loop, at φ_i; the held-out images are one batch, whose statistics
+normalize it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
-from metalib.derivatives import MinibatchLoss
-from metalib.experiments import Budget, Experiment, Unit
+from metalib.derivatives import MinibatchLoss, value_and_gradient
+from metalib.experiments import Budget, Experiment, Unit, overlap
 from metalib.experiments.combinations import ALPHA, BATCH, WAYS, config, disjoint_family, unit
 from metalib.inner import SGD, inner_loop
 from metalib.meta_gradients import reptile_weights
-from metalib.params import Params, repeat
+from metalib.params import Params, dot_per_run, repeat
 from metalib.store import Result
 from metalib.tasks import generator
 from metalib.tasks.classes import ClassPool
@@ -36,10 +43,16 @@ HELD_OUT_SHOTS = 5
 STEP = ALPHA * BATCH / (MINIBATCH_SHOTS * WAYS)
 """α that makes a sum over 10 images move as far as one over 25 does at α = 0.003."""
 TASKS_AT_ONCE = 10
+ORDERS = {"fresh": (0, 1, 2, 3, 4, 5), "seen": (0, 1, 2, 0, 1, 2)}
+"""Which minibatch each step meets, counted from 0."""
+MEASURES = ("decrease", "length", "cosine")
+SHARED_TAIL_STEPS = 8
+RECORDS_RANDOM = "reptile"
+"""The unit that also records random weights, so that they are recorded once."""
 BUDGETS = {
     "smoke": Budget(10, 10),
     "quick": Budget(200, 60),
-    "laptop": Budget(2_000, 500),
+    "laptop": Budget(2_000, 300),
     "paper": Budget(40_000, 10_000),
 }
 
@@ -69,45 +82,57 @@ def draw(pool: ClassPool, seed: int, tasks: int) -> Minibatches:
     )
 
 
-def decreases(family: FewShot, phi: Params, drawn: Minibatches, order: tuple[int, ...]) -> np.ndarray:
-    """Return what the held-out loss per image falls by at every step, [tasks, steps].
+def measure(family: FewShot, phi: Params, drawn: Minibatches, order: Sequence[int]) -> dict[str, np.ndarray]:
+    """Say what every inner step is worth.
 
     Args:
         family: the network and its loss.
         phi: an initialization, a stack of one.
         drawn: the tasks.
         order: which minibatch each step meets, counted from 0.
+
+    Returns:
+        Arrays of shape [tasks, steps]: `decrease`, what the held-out loss per image falls by (nats);
+        `length`, the norm of g_i; `cosine`, between g_i and the held-out gradient at φ_i.
     """
     chunks = [
-        _decreases(family, phi, drawn.image[start:stop], drawn.held_out[start:stop], order)
+        _measure(family, phi, drawn.image[start:stop], drawn.held_out[start:stop], order)
         for start, stop in (
             (start, start + TASKS_AT_ONCE) for start in range(0, len(drawn.image), TASKS_AT_ONCE)
         )
     ]
-    return np.concatenate(chunks)
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in MEASURES}
 
 
-def _decreases(
-    family: FewShot, phi: Params, image: np.ndarray, held_out: np.ndarray, order: tuple[int, ...]
-) -> np.ndarray:
-    device = next(iter(phi.values())).device
-    label = np.repeat(np.arange(WAYS), MINIBATCH_SHOTS)
-    losses = [_loss(family, image[:, i], label, device) for i in order]
-    unseen = _loss(family, held_out, np.repeat(np.arange(WAYS), HELD_OUT_SHOTS), device)
+def _measure(
+    family: FewShot, phi: Params, image: np.ndarray, held_out: np.ndarray, order: Sequence[int]
+) -> dict[str, np.ndarray]:
+    losses = [_loss(family, image[:, i], MINIBATCH_SHOTS, phi) for i in order]
+    unseen = _loss(family, held_out, HELD_OUT_SHOTS, phi)
     trajectory = inner_loop(losses, repeat(phi, len(image)), SGD(STEP))
-    with torch.no_grad():
-        values = torch.stack([unseen(weights) for weights in trajectory.phi], 1).cpu().double().numpy()
-    return -np.diff(values, axis=1) / held_out.shape[1]
+    at_each = [value_and_gradient(unseen, weights) for weights in trajectory.phi]
+    towards = [direction for _, direction in at_each[:-1]]
+    found = {
+        "decrease": [(before - after) / held_out.shape[1] for (before, _), (after, _) in pairwise(at_each)],
+        "length": [dot_per_run(g, g).sqrt() for g in trajectory.g],
+        "cosine": [
+            dot_per_run(g, d) / (dot_per_run(g, g) * dot_per_run(d, d)).sqrt()
+            for g, d in zip(trajectory.g, towards, strict=True)
+        ],
+    }
+    return {name: _columns(columns) for name, columns in found.items()}
 
 
-def _loss(family: FewShot, image: np.ndarray, label: np.ndarray, device: torch.device) -> MinibatchLoss:
-    labels = np.broadcast_to(label, image.shape)
+def _columns(columns: Sequence[Tensor]) -> np.ndarray:
+    return torch.stack(list(columns), 1).cpu().double().numpy()
+
+
+def _loss(family: FewShot, image: np.ndarray, shots: int, phi: Params) -> MinibatchLoss:
+    device = next(iter(phi.values())).device
+    label = np.broadcast_to(np.repeat(np.arange(WAYS), shots), image.shape)
     return family.loss(
-        {"image": torch.as_tensor(image, device=device), "label": torch.tensor(labels, device=device)}
+        {"image": torch.as_tensor(image, device=device), "label": torch.tensor(label, device=device)}
     )
-
-
-ORDERS = {"fresh": (0, 1, 2, 3, 4, 5), "seen": (0, 1, 2, 0, 1, 2)}
 
 
 def _record(unit: Unit, trained: Trained, budget: Budget) -> Result:
@@ -115,33 +140,32 @@ def _record(unit: Unit, trained: Trained, budget: Budget) -> Result:
     assert isinstance(family, FewShot)
     drawn = draw(family.pool, seed, budget.evaluation_tasks)
     start = {name: value.to(trained.phi[name]) for name, value in family.initialize(seed).items()}
-    rows = []
-    for initialization, phi in (("random", start), ("trained", trained.phi)):
-        by_order = {name: decreases(family, phi, drawn, order) for name, order in ORDERS.items()}
-        by_order["difference"] = by_order["fresh"] - by_order["seen"]
-        for name, values in by_order.items():
-            for step in range(values.shape[1]):
-                column = values[:, step]
-                rows.append(
-                    {
-                        "initialization": initialization,
-                        "images": name,
-                        "seed": seed,
-                        "step": step + 1,
-                        "tasks": len(column),
-                        "decrease": column.mean(),
-                        "standard_error": column.std(ddof=1) / len(column) ** 0.5,
-                    }
-                )
-    return Result({"decrease": pd.DataFrame(rows)})
+    name, rows = unit.name.rpartition("-seed-")[0], []
+    initializations = {name: trained.phi} if name != RECORDS_RANDOM else {"random": start, name: trained.phi}
+    for initialization, phi in initializations.items():
+        by_order = {images: measure(family, phi, drawn, order) for images, order in ORDERS.items()}
+        by_order["difference"] = {m: by_order["fresh"][m] - by_order["seen"][m] for m in MEASURES}
+        for images, found in by_order.items():
+            for step in range(MINIBATCHES):
+                means = {measured: values[:, step].mean() for measured, values in found.items()}
+                label = {"initialization": initialization, "images": images, "seed": seed, "step": step + 1}
+                rows.append({**label, "tasks": len(drawn.image), **means})
+    return Result({"gradients": pd.DataFrame(rows)})
 
 
 def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit, ...]:
-    family = disjoint_family(pool(), 4)
-    return tuple(
-        replace(unit("4-sum", family, config(reptile_weights(4), budget.iterations, seed)), monitor=None)
-        for seed in seeds
-    )
+    classes = pool()
+    shared = next(method for method in overlap.METHODS if method.name == "shared-cycling")
+    tasks = overlap.family(classes, shared, BATCH)
+    units = []
+    for seed in seeds:
+        sum_of_four = config(reptile_weights(4), budget.iterations, seed)
+        last_of_eight = overlap.config(shared, SHARED_TAIL_STEPS, 1.0, budget.iterations, seed)
+        units += [
+            unit(RECORDS_RANDOM, disjoint_family(classes, 4), sum_of_four),
+            unit("shared-tail", tasks, last_of_eight),
+        ]
+    return tuple(replace(one, monitor=None) for one in units)
 
 
 LATE_GRADIENTS = Experiment(

@@ -3,6 +3,10 @@
 Declared, because the paper does not say it: 20 images per class, so that cycling minibatches of 25 meet an
 image again from the 5th on; a separate tail of 5 images per class, which leaves 75 for the other minibatches;
 the grids. How much the first two matter is measured by `figure4-sensitivity`.
+
+The loss is a sum over the minibatch (so the authors' code has it), and with it the update of FOMAML grows
+with the last minibatch: a shared tail holds as many images as any other minibatch, a separate tail always
+25 of them.
 """
 
 from __future__ import annotations
@@ -80,15 +84,19 @@ def family(
 
 
 def config(method: Method, k: int, epsilon: float, iterations: int, seed: int) -> TrainingConfig:
-    """Return a run of section 6.3: plain SGD inside and outside, ε falling linearly to 0."""
+    """Return a run of section 6.3: plain SGD inside and outside, ε falling linearly to 0.
+
+    ε beyond 1, which no interpolation has, multiplies the weights of the gradients instead.
+    """
     weights = reptile_weights(k) if method.algorithm == "reptile" else fomaml_weights(k)
+    longer = max(1.0, epsilon)
     return TrainingConfig(
         algorithm="combination",
-        weights=weights,
+        weights=tuple(longer * c for c in weights),
         seed=seed,
         k=k,
         alpha=ALPHA,
-        epsilon=epsilon,
+        epsilon=epsilon / longer,
         iterations=iterations,
     )
 
@@ -151,7 +159,7 @@ def summary(accuracy: pd.DataFrame, mode: str = "inductive") -> pd.DataFrame:
         mode: the mode of evaluation.
 
     Returns:
-        Per `method` and `value` of what is swept: `mean`, `low`, `high`. A run that diverged guesses.
+        Per `method` and `value` of what is swept: `mean`, `low`, `high`, and how many runs `diverged`.
     """
     chosen = accuracy[accuracy["mode"] == mode]
     parts = chosen.curve.str.rpartition("-")

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,8 @@ def run(
 
     Raises:
         InputError: if the budget is unknown, a seed is given twice, the device is not there, or no
-            scheduler answers.
+            scheduler with workers answers.
+        WorkerError: if worker processes were killed.
         DivergenceError: if a run diverges.
         StoreError: if a stored file is damaged or belongs to another configuration.
     """
@@ -66,27 +69,28 @@ def run(
     require(len(seeds) >= 1, "seeds is empty; give at least one seed, such as 0")
     require(len(set(seeds)) == len(seeds), f"seeds {list(seeds)} repeat themselves; give each seed once")
     require(jobs >= 1, f"jobs is {jobs}; at least 1 process has to do the work")
-    choose_device(device)
+    kind = device.split(":")[0]
+    require(kind in WIDEST, f"device is {device!r}; it can be {', '.join(WIDEST)} or, for example, cuda:1")
+    if not scheduler:  # whose workers have devices of their own
+        choose_device(device)
     amount = experiment.budgets[budget]
     units = experiment.units(amount, tuple(seeds))
     config = configuration(experiment, budget, seeds, units)
     folder = results / experiment.name / budget
     unfinished = results / ".unfinished" / f"{experiment.name}-{budget}"
+    stacks = gather(units, WIDEST[kind])
     with _alone(unfinished.with_suffix(".lock"), progress):
         if not folder.exists():
-            missing = [unit for unit in units if not (unfinished / unit.name).exists()]
-            stacks = gather(missing, WIDEST[device.split(":")[0]])
-            with _bar(experiment, units, stacks, progress) as bar:
+            parts = _kept(units, unfinished, amount)
+            with _bar(experiment, stacks, parts, progress) as bar:
                 for finished in _finished(
-                    experiment, stacks, amount, device, unfinished, jobs, scheduler, bar
+                    experiment, stacks, amount, device, unfinished, tuple(parts), jobs, scheduler, bar
                 ):
-                    _keep(unfinished / finished.unit.name, finished, amount)
-            parts = {
-                unit.name: store.load_result(unfinished / unit.name, _identity(unit, amount))
-                for unit in units
-            }
-            store.save_result(folder, _merged(parts, config, device))
-            shutil.rmtree(unfinished, ignore_errors=True)
+                    name = finished.unit.name
+                    store.save_result(unfinished / name, _named(finished, amount))
+                    parts[name] = store.load_result(unfinished / name)
+            store.save_result(folder, _merged({unit.name: parts[unit.name] for unit in units}, config))
+        _clear(unfinished, stacks)
     return store.load_result(folder, config)
 
 
@@ -111,11 +115,13 @@ def _finished(
     budget: Budget,
     device: str,
     unfinished: Path,
+    kept: tuple[str, ...],
     jobs: int,
     scheduler: str,
     bar: tqdm[Any],
 ) -> Iterator[Finished]:
-    """Yield the units of all stacks as they are finished."""
+    """Yield the units that are not kept yet, as they are finished."""
+    stacks = [stack for stack in stacks if not _is_kept(stack, kept)]
     before = bar.n
 
     def show(inner_steps: int) -> None:
@@ -124,8 +130,9 @@ def _finished(
 
     if scheduler or (jobs > 1 and len(stacks) > 1):
         yield from side_by_side(
-            experiment, stacks, budget, device, unfinished, jobs=jobs, scheduler=scheduler, progress=show
-        )
+            experiment, stacks, budget, device, unfinished, kept,
+            jobs=jobs, scheduler=scheduler, progress=show,
+        )  # fmt: skip
         return
     for stack in stacks:
 
@@ -135,33 +142,58 @@ def _finished(
             stage = "scoring" if inner_steps == stack.inner_steps else "training"
             bar.set_postfix_str(f"{stage} {stack.name}")
 
-        yield from finish(experiment, stack, budget, device, unfinished / f"{stack.name}.npz", show_stage)
+        yield from finish(
+            experiment, stack, budget, device, unfinished / f"{stack.name}.npz", kept, show_stage
+        )
         before += stack.inner_steps
 
 
-def _bar(experiment: Experiment, units: Sequence[Unit], stacks: Sequence[Stack], progress: bool) -> tqdm[Any]:
-    """Return one progress bar for everything, finished units included."""
-    total = sum(Stack((unit,)).inner_steps for unit in units)
-    done = total - sum(stack.inner_steps for stack in stacks)
+def _bar(experiment: Experiment, stacks: Sequence[Stack], kept: Collection[str], progress: bool) -> tqdm[Any]:
+    """Return one progress bar for everything, what is finished included."""
     return tqdm(
-        desc=experiment.name, total=total, initial=done, unit=" inner steps", unit_scale=True,
-        smoothing=0.05, disable=not progress,
+        desc=experiment.name, total=sum(stack.inner_steps for stack in stacks),
+        initial=sum(stack.inner_steps for stack in stacks if _is_kept(stack, kept)),
+        unit=" inner steps", unit_scale=True, smoothing=0.05, disable=not progress,
     )  # fmt: skip
+
+
+def _is_kept(stack: Stack, kept: Collection[str]) -> bool:
+    return all(unit.name in kept for unit in stack.units)
+
+
+def _kept(units: Sequence[Unit], unfinished: Path, budget: Budget) -> dict[str, Result]:
+    """Read the units that an earlier attempt has finished."""
+    return {
+        unit.name: store.load_result(unfinished / unit.name, _identity(unit, budget))
+        for unit in units
+        if (unfinished / unit.name).exists()
+    }
+
+
+def _clear(unfinished: Path, stacks: Sequence[Stack]) -> None:
+    """Remove what the result has made superfluous; work on other seeds stays."""
+    names = {stack.name for stack in stacks} | {unit.name for stack in stacks for unit in stack.units}
+    for name in map(glob.escape, names):
+        # The last pattern is of files that a killed process was writing.
+        for pattern in (name, f"{name}.npz", f"{name}.progress", f".{name}.*"):
+            for path in unfinished.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with suppress(OSError):  # it is not there, or not empty
+        unfinished.rmdir()
 
 
 def _identity(unit: Unit, budget: Budget) -> list[Any]:
     return [unit.as_dict(), budget.iterations, budget.evaluation_tasks]
 
 
-def _keep(folder: Path, finished: Finished, budget: Budget) -> None:
-    provenance = {
-        "config": _identity(finished.unit, budget),
-        "training_seconds": round(finished.seconds, 1),
-    }
-    store.save_result(folder, Result(finished.result.tables, finished.result.arrays, provenance))
+def _named(finished: Finished, budget: Budget) -> Result:
+    """Return what is stored of a unit: its result, with the configuration it belongs to."""
+    result = finished.result
+    provenance = {"config": _identity(finished.unit, budget), **result.provenance}
+    return replace(result, provenance=provenance)
 
 
-def _merged(parts: dict[str, Result], config: dict[str, Any], device: str) -> Result:
+def _merged(parts: Mapping[str, Result], config: dict[str, Any]) -> Result:
     """Put the units' tables below one another, with a first column that names the unit."""
     names = next(iter(parts.values())).tables
     tables = {
@@ -172,11 +204,13 @@ def _merged(parts: dict[str, Result], config: dict[str, Any], device: str) -> Re
     }
     tables = {name: table[["unit", *table.columns.drop("unit")]] for name, table in tables.items()}
     arrays = {f"{unit}/{name}": array for unit, part in parts.items() for name, array in part.arrays.items()}
-    seconds = {unit: part.provenance["training_seconds"] for unit, part in parts.items()}
+    environments = {unit: part.provenance["environment"] for unit, part in parts.items()}
+    common = next(iter(environments.values()))
+    alike = all(environment == common for environment in environments.values())
     provenance = {
         "config": config,
-        "environment": store.environment(device),
-        "training_seconds": seconds,
+        "environment": common if alike else environments,
+        "training_seconds": {unit: part.provenance["training_seconds"] for unit, part in parts.items()},
     }
     return Result(tables, arrays, provenance)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metalib.config import SHARED, TrainingConfig
 from metalib.experiments import Budget, Experiment, Unit
-from metalib.store import Result, digest
+from metalib.store import Result, digest, environment
 from metalib.training import train
 
 WIDEST = {"cpu": 1, "cuda": 64}
@@ -37,16 +37,26 @@ class Stack:
     @property
     def inner_steps(self) -> int:
         """The work to be done, in inner steps."""
-        return sum(config.iterations * config.tasks * config.k for config in self.configs)
+        return sum(map(inner_steps, self.units))
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A unit that has been trained and recorded, and the wall time its stack was in training."""
+    """A unit that has been trained and recorded.
+
+    Attributes:
+        unit: which.
+        result: its tables and arrays, and as provenance where it was trained, and for how long: the
+            unit's share, by inner steps, of the wall time of its stack.
+    """
 
     unit: Unit
     result: Result
-    seconds: float
+
+
+def inner_steps(unit: Unit) -> int:
+    """Return the work that a unit is, in inner steps."""
+    return sum(config.iterations * config.tasks * config.k for config in unit.configs)
 
 
 def gather(units: Sequence[Unit], widest: int) -> tuple[Stack, ...]:
@@ -73,6 +83,7 @@ def finish(
     budget: Budget,
     device: str,
     checkpoint: Path,
+    kept: Collection[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Finished]:
     """Train a stack, going on from its checkpoint, and yield its units as they are recorded.
@@ -83,6 +94,7 @@ def finish(
         budget: how much work to do.
         device: "cpu", "cuda" or "cuda:i".
         checkpoint: where unfinished training is kept.
+        kept: names of units that were recorded before, and are not recorded again.
         progress: called with the inner steps taken so far.
     """
     per_iteration = stack.inner_steps // stack.configs[0].iterations
@@ -99,5 +111,9 @@ def finish(
     start = 0
     for unit in stack.units:
         stop = start + len(unit.configs)
-        yield Finished(unit, experiment.record(unit, trained.runs(start, stop), budget), trained.seconds)
+        if unit.name not in kept:
+            result = experiment.record(unit, trained.runs(start, stop), budget)
+            seconds = trained.seconds * inner_steps(unit) / stack.inner_steps
+            provenance = {"training_seconds": round(seconds, 1), "environment": environment(device)}
+            yield Finished(unit, replace(result, provenance=provenance))
         start = stop

@@ -45,7 +45,7 @@ class MethodsBudget(FewShotBudget):
 BUDGETS = {
     "smoke": MethodsBudget(10, 10, iterations_maml=2),
     "quick": MethodsBudget(150, 60, iterations_maml=25),
-    "laptop": MethodsBudget(10_000, 400, iterations_maml=1_500),
+    "laptop": MethodsBudget(10_000, 250, iterations_maml=1_500),
     "paper": MethodsBudget(100_000, 10_000, iterations_maml=60_000),
 }
 """At "laptop", MAML sees 48,000 tasks where Reptile sees 50,000. Finn et al. ran 60,000 iterations."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import joblib
 import torch
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from metalib.errors import InputError
+from metalib.errors import InputError, WorkerError
 from metalib.experiments import Budget, Experiment
 from metalib.experiments.stacks import Finished, Stack, finish
 
@@ -31,6 +31,7 @@ def side_by_side(
     budget: Budget,
     device: str,
     folder: Path,
+    kept: Collection[str] = (),
     *,
     jobs: int,
     scheduler: str = "",
@@ -43,37 +44,42 @@ def side_by_side(
         stacks: what to train.
         budget: how much work to do.
         device: "cpu", "cuda" or "cuda:i".
-        folder: where checkpoints go. Workers on other machines that do not share it keep theirs there.
+        folder: where checkpoints go. Workers on machines that do not share it keep theirs at home.
+        kept: names of units that were recorded before, and are not recorded again.
         jobs: worker processes on this machine; with a scheduler, its workers are used.
         scheduler: address of a Dask scheduler, such as tcp://host:8786.
         progress: called with the inner steps taken so far by all stacks together.
 
     Raises:
-        InputError: if no scheduler answers at that address.
+        InputError: if no scheduler answers at that address, or none of its workers.
+        WorkerError: if workers were killed more often than the engine puts up with.
     """
-    notes = {stack.name: folder / f"{stack.name}.progress" for stack in stacks}
-    work = [
-        joblib.delayed(_work)(
-            experiment, stack, budget, device, folder / f"{stack.name}.npz", notes[stack.name]
-        )
-        for stack in stacks
-    ]
-    with _engine(jobs, scheduler), _watched(list(notes.values()), progress):
-        for finished in joblib.Parallel(return_as="generator_unordered", batch_size=1)(work):
+    folder = folder.resolve()  # the workers of a cluster have working directories of their own
+    done: dict[str, int] = {}
+    work = [joblib.delayed(_work)(experiment, stack, budget, device, folder, kept) for stack in stacks]
+
+    def progressed() -> int:
+        return sum(done.get(stack.name) or _noted(_note(folder, stack)) for stack in stacks)
+
+    with _engine(jobs, scheduler), _watched(progressed, progress):
+        for stack, finished in joblib.Parallel(return_as="generator_unordered", batch_size=1)(work):
+            done[stack.name] = stack.inner_steps
             yield from finished
 
 
 def _work(
-    experiment: Experiment, stack: Stack, budget: Budget, device: str, checkpoint: Path, note: Path
-) -> list[Finished]:
+    experiment: Experiment, stack: Stack, budget: Budget, device: str, folder: Path, kept: Collection[str]
+) -> tuple[Stack, list[Finished]]:
     """Train and record one stack, in a worker."""
     torch.set_num_threads(1)
+    note = _note(folder, stack)
 
     def progress(inner_steps: int) -> None:
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(str(inner_steps))
 
-    return list(finish(experiment, stack, budget, device, checkpoint, progress))
+    checkpoint = folder / f"{stack.name}.npz"
+    return stack, list(finish(experiment, stack, budget, device, checkpoint, kept, progress))
 
 
 @contextmanager
@@ -83,11 +89,21 @@ def _engine(jobs: int, scheduler: str) -> Iterator[None]:
             backend="loky", n_jobs=jobs, inner_max_num_threads=1,
             initializer=_end_with_parent, initargs=(os.getpid(),),
         ):  # fmt: skip
-            yield
+            try:
+                yield
+            except TerminatedWorkerError as error:
+                raise WorkerError(
+                    "a worker process was killed, perhaps because memory ran out; the same command goes on "
+                    "from the last checkpoints, with a smaller --jobs if need be"
+                ) from error
         return
-    # Dask is imported by those who use it: it takes a second.
-    from dask.distributed import Client
-
+    try:
+        # Imported by those who use it: it takes a second, and machines that only train need not have it.
+        from dask.distributed import Client, KilledWorker
+    except ImportError as error:
+        raise InputError(
+            "a scheduler needs Dask, which is not installed; pip install dask distributed"
+        ) from error
     try:
         client = Client(scheduler, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
@@ -95,8 +111,22 @@ def _engine(jobs: int, scheduler: str) -> Iterator[None]:
             f"no Dask scheduler answers at {scheduler!r}; start one with `dask scheduler`, some workers with "
             "`dask worker`, and give the address that the scheduler prints"
         ) from error
-    with client, joblib.parallel_config(backend="dask", client=client):
-        yield
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError as error:
+            raise InputError(
+                f"the Dask scheduler at {scheduler!r} has no workers; start some with "
+                f"`dask worker {scheduler}`"
+            ) from error
+        with joblib.parallel_config(backend="dask", client=client):
+            try:
+                yield
+            except KilledWorker as error:
+                raise WorkerError(
+                    f"workers of the cluster were lost again and again ({error}); the same command goes on "
+                    "from what is finished"
+                ) from error
 
 
 def _end_with_parent(parent: int) -> None:
@@ -111,8 +141,8 @@ def _end_with_parent(parent: int) -> None:
 
 
 @contextmanager
-def _watched(notes: Sequence[Path], progress: Callable[[int], None] | None) -> Iterator[None]:
-    """Sum up, twice a second, what the workers have noted."""
+def _watched(progressed: Callable[[], int], progress: Callable[[int], None] | None) -> Iterator[None]:
+    """Hand on, twice a second, how far the workers have come."""
     if progress is None:
         yield
         return
@@ -120,7 +150,7 @@ def _watched(notes: Sequence[Path], progress: Callable[[int], None] | None) -> I
 
     def watch() -> None:
         while not ended.wait(POLL_SECONDS):
-            progress(sum(map(_noted, notes)))
+            progress(progressed())
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -129,7 +159,12 @@ def _watched(notes: Sequence[Path], progress: Callable[[int], None] | None) -> I
     finally:
         ended.set()
         watcher.join()
-        progress(sum(map(_noted, notes)))
+        progress(progressed())
+
+
+def _note(folder: Path, stack: Stack) -> Path:
+    """Return the small file in which a worker says how far it has come with a stack."""
+    return folder / f"{stack.name}.progress"
 
 
 def _noted(note: Path) -> int:
@@ -141,5 +176,4 @@ def _noted(note: Path) -> int:
 
 def cores() -> int:
     """Return how many processor cores this process may use."""
-    count: Any = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return int(count or 1)
+    return int(joblib.cpu_count())

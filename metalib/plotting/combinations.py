@@ -13,7 +13,7 @@ CHANCE = 20.0
 """Accuracy of guessing among five classes, in percent."""
 KINDS = {"first": ("-.", "X"), "sum": ("-", "o"), "average": ("--", "s"), "last": (":", "^")}
 BY_K = {1: BLACK, 2: VERMILLION, 3: ORANGE, 4: BLUE}
-GAIN = "accuracy on test classes (%)"
+ACCURACY = "accuracy on test classes (%)"
 
 
 def learning_curves(curves: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
@@ -30,7 +30,7 @@ def learning_curves(curves: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
         chosen = curves[curves.curve == curve]
         axes.plot(chosen.iteration, chosen["mean"], color=BY_K[int(k)], linestyle=line, label=label)
         axes.fill_between(chosen.iteration, chosen.low, chosen.high, color=BY_K[int(k)], alpha=0.08, lw=0)
-    axes.set(xlabel="outer iteration", ylabel=GAIN)
+    axes.set(xlabel="outer iteration", ylabel=ACCURACY)
     axes.legend(ncols=2, loc="lower right")
     return canvas
 
@@ -51,7 +51,7 @@ def final_accuracies(summary: pd.DataFrame, labels: Mapping[str, str]) -> Figure
         axes.errorbar([mean], [place], xerr=error, color=colour, marker=marker, linestyle="none", capsize=2)
     axes.set_yticks(range(len(labels))[::-1], list(labels.values()))
     axes.set_ylim(-0.6, len(labels) - 0.4)
-    axes.set_xlabel(GAIN)
+    axes.set_xlabel(ACCURACY)
     return canvas
 
 
@@ -60,7 +60,7 @@ def dial(summary: pd.DataFrame, others: Mapping[str, tuple[float, str]]) -> Figu
 
     Args:
         summary: columns `curve`, `mean`, `low`, `high`; the curves named "dial…" are joined by a line.
-        others: further curves with their λ and what readers see.
+        others: up to three further curves with their λ and what readers see.
     """
     canvas, (axes,) = figure(height=2.8)
     on_dial = summary[summary.curve.str.startswith("dial")]
@@ -70,15 +70,14 @@ def dial(summary: pd.DataFrame, others: Mapping[str, tuple[float, str]]) -> Figu
         place, on_dial["mean"], yerr=errors, color=BLUE, marker="o", capsize=2,
         label=r"$c = (1 - \lambda, \lambda)$",
     )  # fmt: skip
-    for (curve, (value, label)), colour, marker in zip(
-        others.items(), (GREEN, ORANGE, GREY), MARKERS[2:], strict=False
-    ):
+    looks = zip((GREEN, ORANGE, GREY), MARKERS[2:5], strict=True)
+    for (curve, (value, label)), (colour, marker) in zip(others.items(), looks, strict=False):
         mean, error = _row(summary, curve)
         axes.errorbar(
             [value], [mean], yerr=error, color=colour, marker=marker, linestyle="none", capsize=2,
             label=label,
         )  # fmt: skip
-    axes.set(xlabel=r"$\lambda = \sum_i c_i (i - 1)$, with $\sum_i c_i = 1$", ylabel=GAIN)
+    axes.set(xlabel=r"$\lambda = \sum_i c_i (i - 1)$, with $\sum_i c_i = 1$", ylabel=ACCURACY)
     axes.legend()
     return canvas
 
@@ -107,17 +106,18 @@ def sweep(summary: pd.DataFrame, labels: Mapping[str, str], xlabel: str, overlap
             "minibatches overlap", (overlap, 0.02), xycoords=("data", "axes fraction"),
             xytext=(4, 0), textcoords="offset points", color=GREY, fontsize=8,
         )  # fmt: skip
-    axes.set(xlabel=xlabel, ylabel=GAIN)
+    axes.set(xlabel=xlabel, ylabel=ACCURACY)
     canvas.legend(loc="outside upper center", ncols=2)
     return canvas
 
 
-def late_gradients(summary: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
-    """Draw what every inner step takes off the held-out loss, for fresh images and for seen ones.
+def late_gradients(summary: pd.DataFrame, titles: Mapping[str, str], label: str) -> Figure:
+    """Draw what is measured at every inner step, for fresh images and for seen ones.
 
     Args:
         summary: columns `initialization`, `images`, `step`, `mean`, `low`, `high`.
         titles: what readers see for each initialization, one panel each.
+        label: what is measured, with its unit.
     """
     canvas, panels = figure(columns=len(titles), height=2.6)
     for axes, (initialization, title) in zip(panels, titles.items(), strict=True):
@@ -134,7 +134,7 @@ def late_gradients(summary: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
             )  # fmt: skip
         axes.axhline(0.0, color=GREY, linewidth=1)
         axes.set(title=title, xlabel="inner step $i$")
-    panels[0].set_ylabel("fall of the held-out loss\n(nats per image)")
+    panels[0].set_ylabel(label)
     canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return canvas
 

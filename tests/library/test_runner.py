@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from metalib import training
 from metalib.config import TrainingConfig
 from metalib.errors import InputError, StoreError
 from metalib.experiments import Budget, Experiment, Unit, runner
@@ -116,6 +118,47 @@ def test_a_finished_unit_is_not_trained_again_after_an_interruption(tmp_path):
         runner.run(small(record), "smoke", results=tmp_path)
     runner.run(small(record), "smoke", results=tmp_path)
     assert recorded == ["a", "b", "b"]
+
+
+def test_work_on_other_seeds_is_not_thrown_away(tmp_path):
+    recorded = []
+
+    def record(unit, trained, budget):
+        recorded.append((unit.name, len(unit.configs)))
+        if len(recorded) == 2:
+            raise KeyboardInterrupt
+        return Result({"rows": pd.DataFrame({"run": [0]})})
+
+    def by_seed(budget, seeds):
+        return tuple(
+            Unit(f"seed-{seed}", Sine(), (TrainingConfig(seed=seed, iterations=budget.iterations),))
+            for seed in seeds
+        )
+
+    experiment = replace(small(record), units=by_seed)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(experiment, "smoke", results=tmp_path, seeds=(0, 1))
+    runner.run(experiment, "smoke", results=tmp_path, seeds=(1,))
+    assert (tmp_path / ".unfinished" / "small-smoke" / "seed-0").is_dir()
+
+
+def test_a_kept_unit_of_another_configuration_is_noticed_before_anything_is_trained(tmp_path, monkeypatch):
+    def interrupt(*_given):
+        raise KeyboardInterrupt
+
+    finished = []
+
+    def record(unit, trained, budget):
+        finished.append(unit.name)
+        if unit.name == "b":
+            raise KeyboardInterrupt
+        return Result({"rows": pd.DataFrame({"run": [0]})})
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(small(record), "smoke", results=tmp_path)
+    monkeypatch.setattr(training, "_train_block", interrupt)
+    with pytest.raises(StoreError, match="another configuration"):
+        runner.run(small(record), "smoke", results=tmp_path, seeds=(5,))
 
 
 def test_a_result_says_where_it_came_from(tmp_path):

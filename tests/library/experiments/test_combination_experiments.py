@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from metalib.derivatives import value_and_gradient
 from metalib.experiments import (
     Budget,
     Experiment,
@@ -20,7 +22,9 @@ from metalib.experiments import (
     runner,
 )
 from metalib.experiments.overlap import METHODS, SweepBudget, as_text, family, summary
+from metalib.params import cosine, norm
 from metalib.tasks.classes import ClassPool
+from metalib.tasks.fewshot import FewShot
 from metalib.taylor import predicted_coefficients, predicted_maml_coefficients
 from tests.tolerances import EXACT
 
@@ -119,7 +123,21 @@ def test_the_weights_like_maml_have_its_ratio(name, k):
 
 def test_the_data_control_shows_100_images_in_every_outer_step():
     runs = [unit for name, unit in units(figure3_controls, TINY).items() if name.startswith("data-")]
+    assert len(runs) == 8
     assert {u.configs[0].k * u.configs[0].tasks * u.family.batch for u in runs} == {100}
+    far = figure3_controls.runs(1, 0)["data-1-far"]
+    assert far.epsilon * sum(far.weights) == 0.25 * 4
+
+
+def test_minibatches_of_the_pool_control_are_the_first_of_four():
+    runs = units(figure3_controls, TINY)
+    one, two = (
+        runs[f"pool-{name}-seed-0"].family.draw(0, 3, 1, k)["image"]
+        for name, k in (("1-first", 1), ("2-sum", 2))
+    )
+    four = runs["data-4-sum-seed-0"].family.draw(0, 3, 1, 4)["image"]
+    np.testing.assert_array_equal(one, four[:, :, :1])
+    np.testing.assert_array_equal(two, four[:, :, :2])
 
 
 def test_the_step_control_matches_the_leading_coefficient_of_sum_and_last():
@@ -166,6 +184,9 @@ def test_the_sweeps_of_figure_4_hold_the_papers_settings():
         (4, 0.1, 100),
         (4, 1.0, 100),
     }
+    (longer,) = units(figure4c, SweepBudget(7, 2, (4.0,))).values()
+    assert (longer.name, longer.configs[0].epsilon) == ("shared-cycling-4-seed-0", 1.0)
+    assert longer.configs[0].weights == (0.0, 0.0, 0.0, 4.0)
     everything = [*by_k.values(), *by_batch.values(), *by_epsilon.values()]
     assert {unit.configs[0].alpha for unit in everything} == {0.003}
     assert len(everything) == 6 * len(METHODS) - 2, "at a batch of 100, replacement and cycling are one"
@@ -173,10 +194,36 @@ def test_the_sweeps_of_figure_4_hold_the_papers_settings():
 
 def test_seen_and_fresh_images_agree_in_the_first_three_steps(tmp_path):
     experiment = smallest(late_gradients.LATE_GRADIENTS, late_gradients, Budget(1, 3))
-    table = runner.run(experiment, "smoke", seeds=(0,), results=tmp_path).tables["decrease"]
+    table = runner.run(experiment, "smoke", seeds=(0,), results=tmp_path).tables["gradients"]
+    assert set(table.initialization) == {"random", "reptile", "shared-tail"}
+    assert (table.groupby(["initialization", "images", "step"]).size() == 1).all()
     difference = table[table.images == "difference"]
-    assert (difference[difference.step <= 3].decrease == 0).all()
-    assert (difference[difference.step > 3].decrease != 0).all()
+    for measured in late_gradients.MEASURES:
+        assert (difference[difference.step <= 3][measured] == 0).all()
+        assert (difference[difference.step > 3][measured] != 0).all()
+
+
+def test_what_a_gradient_is_worth_is_measured_as_written_out():
+    family = FewShot(small_pool(), 5, shots=20, batch=25)
+    phi = family.initialize(0)
+    drawn = late_gradients.draw(family.pool, seed=0, tasks=12)
+    order = (0, 1, 0)
+    found = late_gradients.measure(family, phi, drawn, order)
+    task = 11
+
+    def loss(places, shots):
+        label = torch.arange(5).repeat_interleave(shots)[None]
+        return family.loss({"image": torch.from_numpy(places)[None], "label": label})
+
+    unseen = loss(drawn.held_out[task], 5)
+    for step, i in enumerate(order):
+        _, g = value_and_gradient(loss(drawn.image[task, i], 2), phi)
+        before, direction = value_and_gradient(unseen, phi)
+        phi = {name: phi[name] - 0.0075 * g[name] for name in phi}
+        after = unseen(phi)
+        assert found["decrease"][task, step] == pytest.approx(float(before - after) / 25, rel=1e-3)
+        assert found["length"][task, step] == pytest.approx(float(norm(g)), rel=1e-3)
+        assert found["cosine"][task, step] == pytest.approx(float(cosine(g, direction)), abs=1e-3)
 
 
 def test_held_out_images_of_late_gradients_are_in_no_minibatch():

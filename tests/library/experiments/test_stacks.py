@@ -5,6 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from metalib import training
 from metalib.experiments import Budget, runner, stacks
 from metalib.experiments.stacks import gather
 from tests.library.experiments.sweep import ALPHAS, SWEEP, units
@@ -61,5 +62,9 @@ def test_units_of_a_common_stack_are_kept_one_by_one(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         runner.run(broken, "smoke", seeds=(0,), results=tmp_path)
     assert len(list(tmp_path.glob(".unfinished/sweep-smoke/*/provenance.json"))) == 2
+    taken = []
+    block = training._train_block
+    monkeypatch.setattr(training, "_train_block", lambda *given: (taken.append(given), block(*given)))
     runner.run(broken, "smoke", seeds=(0,), results=tmp_path)
     assert len(seen) == 3 + len(units(BUDGET, (0,))) - 2, "what was kept is not recorded again"
+    assert len(taken) == 1, "the stack that was trained is not trained again, only the other one"

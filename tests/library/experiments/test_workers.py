@@ -7,26 +7,40 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
 
-from metalib.errors import InputError
+from metalib.errors import InputError, WorkerError
 from metalib.experiments import runner
 from tests.library.experiments.sweep import SWEEP
 
 ROOT = Path(__file__).parents[3]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+ENVIRONMENT = {
+    **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "SWEEP_CHECKPOINT_SECONDS": "0.05",
+}  # fmt: skip
 KILLS = 20
 
 
-def start(results: Path, jobs: int) -> subprocess.Popen:
+def start(results: Path, jobs: int, scheduler: str = "", **environment: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.library.experiments.sweep", str(results), str(jobs)],
-        cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [sys.executable, "-c", "from tests.library.experiments.sweep import main; main()",
+         str(results), str(jobs), *([scheduler] if scheduler else [])],
+        cwd=ROOT, env=ENVIRONMENT | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def checkpoints(results: Path) -> dict[str, int]:
+    """When each checkpoint was last written."""
+    found = {}
+    for path in results.glob(".unfinished/*/*.npz"):
+        with suppress(FileNotFoundError):
+            found[path.name] = path.stat().st_mtime_ns
+    return found
 
 
 def content(results: Path, budget: str) -> dict[str, bytes]:
@@ -54,16 +68,19 @@ def test_a_sweep_killed_twenty_times_ends_byte_for_byte_where_an_undisturbed_one
     kills = attempt = finished = 0
     while kills < KILLS or not finished:
         results = tmp_path / str(finished)
-        # Starting workers takes a while; enough of the kills shall meet them at work.
-        process = start(results, jobs=2 if attempt % 4 == 3 else 1)
+        before = checkpoints(results)
+        process = start(results, jobs=1 + attempt % 2)
         attempt += 1
-        deadline = time.monotonic() + pause.uniform(1.0, 4.0)
-        while kills < KILLS and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.05)
+        if kills < KILLS:
+            # Only a process that has begun to work has work to lose.
+            while checkpoints(results) == before and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(pause.uniform(0.0, 0.6))
         if kills < KILLS and process.poll() is None:
             workers = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(signal.SIGKILL)
             kills += 1
+            assert len(workers) >= 2 * (attempt % 2 == 0), "two workers were at work"
             _, alive = psutil.wait_procs(workers, timeout=60)
             assert not alive, "workers stop when whoever asked them for work was killed"
         if process.wait() == 0:
@@ -96,7 +113,7 @@ def workers(scheduler, tmp_path):
         subprocess.Popen(
             [sys.executable, "-m", "dask", "worker", scheduler, "--nthreads", "1", "--no-nanny",
              "--no-dashboard", "--local-directory", str(tmp_path / "dask")],
-            env=ENVIRONMENT, cwd=ROOT, stderr=subprocess.DEVNULL,
+            env=ENVIRONMENT | {"SWEEP_LOG": str(tmp_path / "log")}, cwd=ROOT, stderr=subprocess.DEVNULL,
         )
         for _ in range(2)
     ]  # fmt: skip
@@ -107,31 +124,45 @@ def workers(scheduler, tmp_path):
 
 
 def test_a_dask_cluster_finishes_the_sweep_although_a_worker_is_killed(serial, scheduler, workers, tmp_path):
-    results = tmp_path / "results"
-    client = subprocess.Popen(
-        [sys.executable, "-c",
-         "import sys; from pathlib import Path; from metalib.experiments import runner\n"
-         "from tests.library.experiments.sweep import SWEEP\n"
-         "runner.run(SWEEP, 'quick', seeds=(0,), results=Path(sys.argv[1]), scheduler=sys.argv[2])",
-         str(results), scheduler],
-        env=ENVIRONMENT, cwd=ROOT,
-    )  # fmt: skip
-    finished = "*/sweep-quick/*/provenance.json"
-    while not list(results.glob(finished)) and client.poll() is None:
-        time.sleep(0.05)
+    results, log = tmp_path / "results", tmp_path / "log"
+    client = start(results, 1, scheduler)
+    kept = "*/sweep-quick/*/provenance.json"
+    while not list(results.glob(kept)) and client.poll() is None:
+        time.sleep(0.02)
     assert client.poll() is None, "the worker is to be killed in mid-sweep"
     workers[0].kill()
     assert client.wait(timeout=300) == 0
     assert content(results, "quick") == content(serial, "quick")
-    units = pd.read_csv(results / "sweep" / "quick" / "rows.csv").unit
-    assert len(units) == 6
-    assert units.is_unique
+    recorded = log.read_text().split()
+    stored = pd.read_csv(results / "sweep" / "quick" / "rows.csv").unit
+    assert sorted(set(recorded)) == sorted(stored)
+    assert len(stored) == 6
+    # The killed worker may have lost at most the one unit that it had at hand.
+    assert len(recorded) <= 6 + 1
 
 
 def test_a_scheduler_that_does_not_answer_is_a_clear_error(tmp_path, monkeypatch):
     monkeypatch.setattr("metalib.experiments.workers.CONNECT_SECONDS", 1)
     with pytest.raises(InputError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:9'; start one with"):
         runner.run(SWEEP, "smoke", results=tmp_path, scheduler="tcp://127.0.0.1:9")
+
+
+def test_a_scheduler_without_workers_is_a_clear_error(scheduler, tmp_path, monkeypatch):
+    monkeypatch.setattr("metalib.experiments.workers.CONNECT_SECONDS", 1)
+    with pytest.raises(InputError, match=r"has no workers; start some with `dask worker tcp://"):
+        runner.run(SWEEP, "smoke", results=tmp_path, scheduler=scheduler)
+
+
+def test_a_worker_that_kills_itself_is_a_clear_error_and_nothing_is_lost(serial, tmp_path, monkeypatch):
+    def record(unit, trained, budget):
+        if unit.name == "k3-alpha0.03-seed0":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return SWEEP.record(unit, trained, budget)
+
+    with pytest.raises(WorkerError, match="a worker process was killed, perhaps because memory ran out"):
+        runner.run(replace(SWEEP, record=record), "smoke", seeds=(0,), results=tmp_path, jobs=2)
+    runner.run(SWEEP, "smoke", seeds=(0,), results=tmp_path, jobs=2)
+    assert content(tmp_path, "smoke") == content(serial, "smoke")
 
 
 def test_no_jobs_is_a_clear_error(tmp_path):

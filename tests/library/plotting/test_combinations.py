@@ -98,5 +98,6 @@ def test_late_gradients_have_a_panel_per_initialization():
         {"initialization": start, "images": images, "step": step, "mean": 0.1, "low": 0.0, "high": 0.2}
         for start in ("random", "trained") for images in ("fresh", "seen") for step in range(1, 7)
     )  # fmt: skip
-    panels = plot.late_gradients(summary, {"random": "random weights", "trained": "trained"}).axes
+    panels = plot.late_gradients(summary, {"random": "random weights", "trained": "trained"}, "fall").axes
     assert [axes.get_title() for axes in panels] == ["random weights", "trained"]
+    assert panels[0].get_ylabel() == "fall"
