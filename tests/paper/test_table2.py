@@ -1,0 +1,70 @@
+"""Section 6.1 and Table 2: verdicts from the stored runs on Omniglot."""
+
+from pathlib import Path
+
+import pytest
+
+from metalib.experiments import fidelity, table2, table2_methods
+from metalib.store import load_result
+
+RESULTS = Path(__file__).parents[2] / "results"
+BUDGET = "laptop"
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return load_result(RESULTS / "table2" / BUDGET)
+
+
+@pytest.fixture(scope="module")
+def compared(stored):
+    return table2.compare(stored.tables["accuracy"]).set_index(["ways", "shots", "mode"])
+
+
+@pytest.fixture(scope="module")
+def methods(stored):
+    others = load_result(RESULTS / "table2-methods" / BUDGET).tables["accuracy"]
+    return table2_methods.by_method(stored.tables["accuracy"], others).set_index(
+        ["shots", "algorithm", "mode"]
+    )
+
+
+@pytest.fixture(scope="module")
+def worth():
+    ablation = load_result(RESULTS / "fidelity" / BUDGET).tables["accuracy"]
+    return fidelity.worth(ablation).set_index(["shots", "variant"])
+
+
+def test_stored_runs_have_the_papers_settings_and_a_stated_budget(stored):
+    units = {unit["name"]: unit["runs"] for unit in stored.provenance["config"]["units"]}
+    for name, alpha, k, least in (("reptile-5-way", 0.001, 5, 10_000), ("reptile-20-way", 0.0005, 10, 3_000)):
+        assert len({run["seed"] for run in units[name]}) >= 3
+        for run in units[name]:
+            assert run["iterations"] >= least
+            assert (run["algorithm"], run["alpha"], run["k"], run["tasks"]) == ("reptile", alpha, k, 5)
+            assert (run["inner"], run["beta1"], run["epsilon"], run["epsilon_final"]) == (
+                "adam",
+                0.0,
+                1.0,
+                0.0,
+            )
+
+
+def test_stored_runs_are_of_the_real_omniglot(stored):
+    for unit in stored.provenance["config"]["units"]:
+        assert "name='Omniglot'" in unit["family"]
+
+
+def test_five_way_accuracy_at_a_tenth_of_the_papers_budget(compared):
+    assert compared.loc[(5, 5, "transductive"), "mean"] > 97.0
+    assert compared.loc[(5, 1, "transductive"), "mean"] > 90.0
+
+
+def test_a_shorter_run_does_not_beat_the_paper(compared):
+    assert (compared["mean"] < compared.paper + compared.paper_half_interval).all()
+
+
+def test_transduction_helps_in_every_cell(stored):
+    paired = table2.transduction(stored.tables["accuracy"])
+    assert len(paired) == 4
+    assert (paired.low > 0).all()
