@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from metalib.experiments import fidelity, table2, table2_methods
+from metalib.experiments import fidelity, table2
 from metalib.store import load_result
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -19,14 +19,6 @@ def stored():
 @pytest.fixture(scope="module")
 def compared(stored):
     return table2.compare(stored.tables["accuracy"]).set_index(["ways", "shots", "mode"])
-
-
-@pytest.fixture(scope="module")
-def methods(stored):
-    others = load_result(RESULTS / "table2-methods" / BUDGET).tables["accuracy"]
-    return table2_methods.by_method(stored.tables["accuracy"], others).set_index(
-        ["shots", "algorithm", "mode"]
-    )
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +60,18 @@ def test_transduction_helps_in_every_cell(stored):
     paired = table2.transduction(stored.tables["accuracy"])
     assert len(paired) == 4
     assert (paired.low > 0).all()
+
+
+@pytest.mark.parametrize("variant", ["beta1-0.5", "beta1-0.9"])
+@pytest.mark.parametrize("shots", [1, 5])
+def test_momentum_in_the_inner_loop_hurts(worth, variant, shots):
+    assert worth.loc[(shots, variant), "high"] < 0
+
+
+def test_the_more_momentum_the_worse(worth):
+    assert (worth.loc[(slice(None), "beta1-0.9"), "mean"].to_numpy() < -10).all()
+    assert (worth.loc[(slice(None), "beta1-0.5"), "mean"].to_numpy() > -5).all()
+
+
+def test_what_adam_remembers_from_task_to_task_is_worth_points(worth):
+    assert (worth.loc[(slice(None), "fresh-adam"), "high"] < 0).all()
