@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 
 from metalib.config import TrainingConfig
-from metalib.experiments import Budget, Unit
+from metalib.experiments import Budget, Experiment, Unit
 from metalib.experiments.fewshot import LearningCurve, Scoring, score
 from metalib.intervals import over_seeds
 from metalib.store import Result
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
+from metalib.tasks.glyphs import glyphs
+from metalib.tasks.omniglot import omniglot
 from metalib.training import Trained
 
 WAYS = 5
@@ -82,6 +85,26 @@ def unit(name: str, family: FewShot, run: TrainingConfig) -> Unit:
 def disjoint_family(pool: ClassPool, k: int) -> FewShot:
     """Return 5-way tasks of 5k images per class, in k minibatches of 25 that do not overlap."""
     return FewShot(pool, WAYS, shots=SHOTS * k, batch=BATCH, scheme="disjoint")
+
+
+def on_both_pools(
+    name: str,
+    title: str,
+    budgets: Mapping[str, Budget],
+    units: Callable[[Callable[[], ClassPool], Budget, tuple[int, ...]], tuple[Unit, ...]],
+    record: Callable[[Unit, Trained, Budget], Result],
+) -> tuple[Experiment, Experiment]:
+    """Return an experiment on Omniglot, and its twin on the embedded glyphs; divergence is a finding."""
+    on_omniglot = Experiment(
+        name, f"{title}, 5-way Omniglot", budgets, partial(units, omniglot), record, keep_diverged=True
+    )
+    on_glyphs = replace(
+        on_omniglot,
+        name=f"{name}-glyphs",
+        title=f"{title}, on the embedded glyphs",
+        units=partial(units, glyphs),
+    )
+    return on_omniglot, on_glyphs
 
 
 def record(unit: Unit, trained: Trained, budget: Budget) -> Result:

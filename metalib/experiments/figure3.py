@@ -9,14 +9,18 @@ can only move by a share of the whole displacement.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 
-from metalib.experiments import Budget, Experiment, Unit
-from metalib.experiments.combinations import BUDGETS, Combination, config, disjoint_family, record, unit
+from metalib.experiments import Budget, Unit
+from metalib.experiments.combinations import (
+    BUDGETS,
+    Combination,
+    config,
+    disjoint_family,
+    on_both_pools,
+    record,
+    unit,
+)
 from metalib.tasks.classes import ClassPool
-from metalib.tasks.glyphs import glyphs
-from metalib.tasks.omniglot import omniglot
 
 LARGEST_K = 4
 
@@ -47,17 +51,6 @@ def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
     )
 
 
-FIGURE_3 = Experiment(
-    "figure3",
-    "Figure 3: combinations of inner gradients, 5-way Omniglot",
-    BUDGETS,
-    partial(_units, omniglot),
-    record,
-    keep_diverged=True,
-)
-FIGURE_3_GLYPHS = replace(
-    FIGURE_3,
-    name="figure3-glyphs",
-    title="the runs of Figure 3 on the embedded glyphs",
-    units=partial(_units, glyphs),
+FIGURE_3, FIGURE_3_GLYPHS = on_both_pools(
+    "figure3", "Figure 3: combinations of inner gradients", BUDGETS, _units, record
 )

@@ -19,14 +19,12 @@ from dataclasses import replace
 from functools import partial
 
 from metalib.config import TrainingConfig
-from metalib.experiments import Budget, Experiment, Unit
-from metalib.experiments.combinations import EPSILON, config, disjoint_family, record, unit
+from metalib.experiments import Budget, Unit
+from metalib.experiments.combinations import EPSILON, config, disjoint_family, on_both_pools, record, unit
 from metalib.experiments.figure3 import LARGEST_K
 from metalib.experiments.figure3_weights import BUDGETS
 from metalib.meta_gradients import fomaml_weights, reptile_weights
 from metalib.tasks.classes import ClassPool
-from metalib.tasks.glyphs import glyphs
-from metalib.tasks.omniglot import omniglot
 
 MINIBATCHES = 4
 STEPS = (0.125, 0.25, 0.5)
@@ -70,17 +68,6 @@ def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
     )
 
 
-CONTROLS = Experiment(
-    "figure3-controls",
-    "controls of Figure 3: data, step size, momentum, 5-way Omniglot",
-    BUDGETS,
-    partial(_units, omniglot),
-    record,
-    keep_diverged=True,
-)
-CONTROLS_GLYPHS = replace(
-    CONTROLS,
-    name="figure3-controls-glyphs",
-    title="controls of Figure 3 on the embedded glyphs",
-    units=partial(_units, glyphs),
+CONTROLS, CONTROLS_GLYPHS = on_both_pools(
+    "figure3-controls", "controls of Figure 3: data, pool, step size, momentum", BUDGETS, _units, record
 )

@@ -16,13 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
-from metalib.experiments import Budget, Experiment, Unit
-from metalib.experiments.combinations import Combination, config, disjoint_family, record, unit
+from metalib.experiments import Budget, Unit
+from metalib.experiments.combinations import Combination, config, disjoint_family, on_both_pools, record, unit
 from metalib.tasks.classes import ClassPool
-from metalib.tasks.glyphs import glyphs
-from metalib.tasks.omniglot import omniglot
 
 DIAL = (-1.0, 0.0, 0.5, 1.0, 2.0)
 CURVES = (
@@ -53,17 +50,6 @@ def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
     return tuple(units)
 
 
-WEIGHTS = Experiment(
-    "figure3-weights",
-    "weights that the paper did not try, 5-way Omniglot",
-    BUDGETS,
-    partial(_units, omniglot),
-    record,
-    keep_diverged=True,
-)
-WEIGHTS_GLYPHS = replace(
-    WEIGHTS,
-    name="figure3-weights-glyphs",
-    title="weights that the paper did not try, on the embedded glyphs",
-    units=partial(_units, glyphs),
+WEIGHTS, WEIGHTS_GLYPHS = on_both_pools(
+    "figure3-weights", "weights that the paper did not try", BUDGETS, _units, record
 )

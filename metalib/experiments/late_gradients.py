@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -24,8 +23,8 @@ import torch
 from torch import Tensor
 
 from metalib.derivatives import MinibatchLoss, value_and_gradient
-from metalib.experiments import Budget, Experiment, Unit, overlap
-from metalib.experiments.combinations import ALPHA, BATCH, WAYS, config, disjoint_family, unit
+from metalib.experiments import Budget, Unit, overlap
+from metalib.experiments.combinations import ALPHA, BATCH, WAYS, config, disjoint_family, on_both_pools, unit
 from metalib.inner import SGD, inner_loop
 from metalib.meta_gradients import reptile_weights
 from metalib.params import Params, dot_per_run, repeat
@@ -33,8 +32,6 @@ from metalib.store import Result
 from metalib.tasks import generator
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot, draw_tasks
-from metalib.tasks.glyphs import glyphs
-from metalib.tasks.omniglot import omniglot
 from metalib.training import Trained
 
 MINIBATCH_SHOTS = 2
@@ -168,16 +165,6 @@ def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
     return tuple(replace(one, monitor=None) for one in units)
 
 
-LATE_GRADIENTS = Experiment(
-    "late-gradients",
-    "what late gradients on seen images are worth, 5-way Omniglot",
-    BUDGETS,
-    partial(_units, omniglot),
-    _record,
-)
-LATE_GRADIENTS_GLYPHS = replace(
-    LATE_GRADIENTS,
-    name="late-gradients-glyphs",
-    title="what late gradients on seen images are worth, on the embedded glyphs",
-    units=partial(_units, glyphs),
+LATE_GRADIENTS, LATE_GRADIENTS_GLYPHS = on_both_pools(
+    "late-gradients", "what late gradients on seen images are worth", BUDGETS, _units, _record
 )

@@ -12,20 +12,17 @@ with the last minibatch: a shared tail holds as many images as any other minibat
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 import pandas as pd
 
 from metalib.config import TrainingConfig
 from metalib.experiments import Budget, Experiment, Unit
-from metalib.experiments.combinations import ALPHA, WAYS, record, unit
+from metalib.experiments.combinations import ALPHA, WAYS, on_both_pools, record, unit
 from metalib.intervals import over_seeds, plus_minus
 from metalib.meta_gradients import fomaml_weights, reptile_weights
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
-from metalib.tasks.glyphs import glyphs
-from metalib.tasks.omniglot import omniglot
 
 TRAIN_SHOTS = 20
 TAIL_SHOTS = 5
@@ -139,16 +136,7 @@ def experiments(
     """Return a sweep on Omniglot and its twin on the embedded glyphs; `grids` by budget."""
     work = {"smoke": (10, 4), "quick": (200, 60), "laptop": (2_000, 200), "paper": (40_000, 10_000)}
     budgets = {budget: SweepBudget(*work[budget], grid=grid) for budget, grid in grids.items()}
-    on_omniglot = Experiment(
-        name, f"{title}, 5-way Omniglot", budgets, partial(units, omniglot), record, keep_diverged=True
-    )
-    on_glyphs = replace(
-        on_omniglot,
-        name=f"{name}-glyphs",
-        title=f"{title}, on the embedded glyphs",
-        units=partial(units, glyphs),
-    )
-    return on_omniglot, on_glyphs
+    return on_both_pools(name, title, budgets, units, record)
 
 
 def summary(accuracy: pd.DataFrame, mode: str = "inductive") -> pd.DataFrame:
