@@ -18,6 +18,7 @@ The modules build on one another; each imports only from those above it in this 
     intervals       confidence intervals
     store           results, checkpoints and where they came from
     config          what defines a training run
+    blocks          what a stack meets in a block of outer iterations
     outer           one outer step for a stack of runs
     checkpoints     unfinished training
     training        the outer loop

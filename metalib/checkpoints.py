@@ -41,7 +41,7 @@ def save(path: Path, identity: str, run: Progress) -> None:
         if adam is not None:
             arrays |= {f"{loop}/first/{name}": v.cpu().numpy() for name, v in adam.first.items()}
             arrays |= {f"{loop}/second/{name}": v.cpu().numpy() for name, v in adam.second.items()}
-    arrays["losses"] = np.stack(run.numbers)
+    arrays["numbers"] = np.stack(run.numbers)
     header = {
         "identity": identity,
         "iteration": run.iteration,
@@ -75,4 +75,4 @@ def load(path: Path | None, identity: str, place: torch.device) -> Progress | No
         for loop, steps in header["adam_steps"].items()
     }
     state = OuterState(part("phi/"), adams.get("inner"), adams.get("outer"))
-    return Progress(header["iteration"], state, list(arrays["losses"]), header["seconds"])
+    return Progress(header["iteration"], state, list(arrays["numbers"]), header["seconds"])

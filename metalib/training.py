@@ -7,7 +7,7 @@ they share the shape of the inner loop. A run alone is a stack of one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from metalib import store
+from metalib.blocks import draw, losses_of, tasks_at_once
 from metalib.checkpoints import Progress, load, save
 from metalib.config import TrainingConfig
-from metalib.derivatives import MinibatchLoss
 from metalib.errors import DivergenceError, require
 from metalib.inner import Adam, AdamState
 from metalib.outer import OuterState, OuterStep, outer_step
@@ -28,9 +28,6 @@ from metalib.params import Factor, Params, select
 from metalib.tasks import BLOCK, TaskFamily
 
 CHECKPOINT_SECONDS = 10.0
-CACHE_BYTES = 8 * 2**20
-"""Weights of a stack that a processor handles well. Every task has weights of its own after its first step,
-and when they no longer fit into the caches, MAML on Omniglot's network takes 1.4 times as long."""
 
 
 class Monitor(Protocol):
@@ -126,7 +123,7 @@ def train(
     place = choose_device(device)
     phi = _stack_of([family.initialize(config.seed) for config in configs], place)
     first = configs[0]
-    width = _width(configs, phi, place)
+    width = tasks_at_once(configs, phi, place)
     step = outer_step(configs, width, place, next(iter(phi.values())).dtype)
     watched = [repr(monitor)] if monitor else []
     identity = store.digest([repr(family), *[config.as_dict() for config in configs], *watched])
@@ -150,18 +147,6 @@ def train(
     )
 
 
-def _width(configs: Sequence[TrainingConfig], phi: Params, place: torch.device) -> int:
-    """Return how many tasks of one run are stacked side by side; it divides the number of tasks."""
-    first = configs[0]
-    if first.inner == "adam":
-        return 1  # Adam's moments run on from task to task, so its tasks must follow one another
-    if place.type != "cpu":
-        return first.tasks
-    weights = sum(value.numel() * value.element_size() for value in phi.values())
-    fitting = max(1, CACHE_BYTES // weights)
-    return max(width for width in range(1, first.tasks + 1) if first.tasks % width == 0 and width <= fitting)
-
-
 def _train_block(
     family: TaskFamily,
     step: OuterStep,
@@ -175,10 +160,10 @@ def _train_block(
     configs = step.configs
     stop = min(run.iteration + BLOCK, configs[0].iterations)
     block = run.iteration // BLOCK
-    drawn = _draw(family, configs, block, width, place)
+    drawn = draw(family, configs, block, width, place)
     epsilons = _epsilons(configs, run.iteration, stop, next(iter(run.state.phi.values())))
     values = []
-    for losses, epsilon in zip(_losses(family, drawn, len(epsilons)), epsilons, strict=True):
+    for losses, epsilon in zip(losses_of(family, drawn, len(epsilons)), epsilons, strict=True):
         run.state, inner_losses = step(run.state, losses, epsilon)
         values.append(inner_losses)
     means = torch.stack(values).mean(0)[:, [0, -1]]
@@ -189,35 +174,6 @@ def _train_block(
         numbers.append(monitor(configs, run.state.phi, run.state.inner, block))
     run.numbers.append(np.concatenate(numbers, axis=1))
     run.iteration = stop
-
-
-def _draw(
-    family: TaskFamily, configs: Sequence[TrainingConfig], block: int, width: int, place: torch.device
-) -> dict[str, Tensor]:
-    """Draw a block for all runs, as arrays of shape [BLOCK, tasks / width, k, runs · width, …]."""
-    first = configs[0]
-    by_seed = {seed: family.draw(seed, block, first.tasks, first.k) for seed in {c.seed for c in configs}}
-    drawn = {}
-    for name in by_seed[first.seed]:
-        # [runs, BLOCK, tasks, k, …]: runs of the same seed see the same tasks.
-        array = torch.from_numpy(np.stack([by_seed[config.seed][name] for config in configs]))
-        array = array.unflatten(2, (-1, width)).movedim(0, 2).movedim(4, 2).flatten(3, 4)
-        drawn[name] = array.contiguous().to(place)
-    return drawn
-
-
-def _losses(
-    family: TaskFamily, drawn: dict[str, Tensor], iterations: int
-) -> Iterator[list[list[MinibatchLoss]]]:
-    """Yield the losses of every outer iteration: per group of tasks side by side, one per inner step."""
-    groups, k = next(iter(drawn.values())).shape[1:3]
-    # Cutting a block into its minibatches at once is cheaper than indexing it at every step.
-    pieces = {name: iter(array[:iterations].flatten(0, 2).unbind()) for name, array in drawn.items()}
-    for _ in range(iterations):
-        yield [
-            [family.loss({name: next(minibatches) for name, minibatches in pieces.items()}) for _ in range(k)]
-            for _ in range(groups)
-        ]
 
 
 def _epsilons(configs: Sequence[TrainingConfig], start: int, stop: int, like: Tensor) -> list[Factor]:
