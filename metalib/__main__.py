@@ -38,10 +38,7 @@ def list_experiments() -> None:
     for experiment in EXPERIMENTS.values():
         print(f"{experiment.name}\n    {experiment.title}")
         for name, budget in experiment.budgets.items():
-            print(
-                f"    {name:6} {budget.iterations:>7,} outer iterations, "
-                f"{budget.evaluation_tasks:,} evaluation tasks"
-            )
+            print(f"    {name:6}  {budget}")
 
 
 @app.command()
@@ -64,7 +61,7 @@ def run(
     ] = "",
 ) -> None:
     """Run an experiment. Interrupt it at any time: the same command goes on where it stopped."""
-    torch.set_num_threads(threads)
+    _use_threads(threads)
     if omniglot:
         os.environ[VARIABLE] = omniglot
     if jobs == 0:
@@ -92,7 +89,7 @@ def train(
     threads: Threads = 1,
 ) -> None:
     """Train one configuration of your own on sine waves and score it."""
-    torch.set_num_threads(threads)
+    _use_threads(threads)
     config = TrainingConfig(
         algorithm=algorithm,
         weights=tuple(_numbers(weights, "weights")),
@@ -122,7 +119,7 @@ def _run(
     jobs: int = 1,
     scheduler: str = "",
 ) -> None:
-    numbers = [_whole(number) for number in _numbers(seeds, "seeds")]
+    numbers = _whole_numbers(seeds, "seeds")
     try:
         result = runner.run(
             experiment, budget, seeds=numbers, device=device, results=results, progress=True,
@@ -150,9 +147,18 @@ def _numbers(text: str, name: str) -> list[float]:
         raise InputError(f"{name} is {text!r}; write numbers separated by commas, such as 0,1,2") from None
 
 
-def _whole(number: float) -> int:
-    require(number.is_integer(), f"seed is {number}; seeds are whole numbers from 0 up")
-    return int(number)
+def _whole_numbers(text: str, name: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError(
+            f"{name} is {text!r}; write whole numbers separated by commas, such as 0,1,2"
+        ) from None
+
+
+def _use_threads(threads: int) -> None:
+    require(threads >= 1, f"threads is {threads}; at least 1 has to do the work")
+    torch.set_num_threads(threads)
 
 
 def main() -> None:

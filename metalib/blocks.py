@@ -15,7 +15,7 @@ from metalib.tasks import TaskFamily
 
 CACHE_BYTES = 8 * 2**20
 """Weights of a stack that a processor handles well. Every task has weights of its own after its first step,
-and when they no longer fit into the caches, MAML on Omniglot's network takes 1.4 times as long."""
+and when they no longer fit into the caches, every step waits for memory."""
 
 
 def tasks_at_once(configs: Sequence[TrainingConfig], phi: Params, place: torch.device) -> int:

@@ -55,7 +55,7 @@ def load(path: Path | None, identity: str, place: torch.device) -> Progress | No
     """Read a checkpoint if there is one.
 
     Raises:
-        StoreError: if it is damaged or belongs to other runs.
+        StoreError: if it is damaged, of another version of metalib, or belongs to other runs.
     """
     if path is None or not path.exists():
         return None
@@ -70,9 +70,14 @@ def load(path: Path | None, identity: str, place: torch.device) -> Progress | No
             if name.startswith(prefix)
         }
 
-    adams = {
-        loop: AdamState(steps, part(f"{loop}/first/"), part(f"{loop}/second/"))
-        for loop, steps in header["adam_steps"].items()
-    }
-    state = OuterState(part("phi/"), adams.get("inner"), adams.get("outer"))
-    return Progress(header["iteration"], state, list(arrays["numbers"]), header["seconds"])
+    try:
+        adams = {
+            loop: AdamState(steps, part(f"{loop}/first/"), part(f"{loop}/second/"))
+            for loop, steps in header["adam_steps"].items()
+        }
+        state = OuterState(part("phi/"), adams.get("inner"), adams.get("outer"))
+        return Progress(header["iteration"], state, list(arrays["numbers"]), header["seconds"])
+    except KeyError as missing:
+        raise StoreError(
+            f"{path} has no {missing}: another version of metalib wrote it; delete it to start anew"
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from metalib.errors import require
 from metalib.inner import Adam
 from metalib.meta_gradients import fomaml_weights, joint_weights, reptile_weights
 
+LARGEST_SEED = 2**63 - 1
 ALGORITHMS = ("reptile", "fomaml", "maml", "joint", "combination")
 _WEIGHTS = {"reptile": reptile_weights, "fomaml": fomaml_weights, "joint": joint_weights}
 
@@ -54,9 +56,18 @@ class TrainingConfig:
         _require_choice("outer", self.outer, ("interpolate", "adam"))
         for name in ("k", "iterations", "tasks"):
             value = getattr(self, name)
-            require(value >= 1, f"{name} is {value}; it must be a whole number of at least 1")
-        require(self.seed >= 0, f"seed is {self.seed}; seeds are whole numbers from 0 up")
-        require(self.alpha > 0, f"alpha is {self.alpha}; the inner step size must be greater than 0")
+            require(
+                isinstance(value, int) and value >= 1,
+                f"{name} is {value}; it must be a whole number of at least 1",
+            )
+        require(
+            isinstance(self.seed, int) and 0 <= self.seed <= LARGEST_SEED,
+            f"seed is {self.seed}; seeds are whole numbers from 0 to {LARGEST_SEED}",
+        )
+        require(
+            0 < self.alpha < math.inf,
+            f"alpha is {self.alpha}; the inner step size must be a number greater than 0",
+        )
         for name in ("epsilon", "epsilon_final"):
             value = getattr(self, name)
             require(0 <= value <= 1, f"{name} is {value}; the outer step size must lie in [0, 1]")
@@ -68,6 +79,10 @@ class TrainingConfig:
             require(
                 len(self.weights) == self.k,
                 f"weights has {len(self.weights)} entries for k = {self.k}; give one per inner step",
+            )
+            require(
+                all(map(math.isfinite, self.weights)),
+                f"weights are {self.weights}; give finite numbers, such as 1,1,0",
             )
         else:
             require(not self.weights, f"algorithm {self.algorithm!r} takes no weights; choose 'combination'")

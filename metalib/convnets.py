@@ -2,7 +2,7 @@
 
 Runs are folded into the groups of one grouped convolution: hidden layers are held as
 [batch, height, width, runs · channels], every run convolves and normalizes its own channels, and a
-stack of one costs what a plain network costs (`benchmarks/convnets.py`).
+stack of one costs no more than a plain network (`benchmarks/sweep.py` times both).
 """
 
 from __future__ import annotations

@@ -71,7 +71,19 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str = "mse") -> pd
 
 
 def plus_minus(summary: pd.DataFrame, digits: int = 1) -> pd.Series:
-    """Write the `mean` and half the interval from `low` to `high` of every row, as in 97.1 ± 0.3."""
-    half = (summary.high - summary.low) / 2
-    pairs = zip(summary["mean"], half, strict=True)
-    return pd.Series([f"{mean:.{digits}f} ± {error:.{digits}f}" for mean, error in pairs], summary.index)
+    """Write the `mean` and half the interval from `low` to `high` of every row, as in 97.1 ± 0.3.
+
+    Where runs `diverged` the text says how many are left, or that none is, since dropping a run flatters.
+    """
+    return pd.Series([_text(row, digits) for _, row in summary.iterrows()], summary.index, dtype=object)
+
+
+def _text(row: pd.Series, digits: int) -> str:
+    lost = int(row.get("diverged", 0))
+    text = f"{row['mean']:.{digits}f} ± {(row.high - row.low) / 2:.{digits}f}"
+    if not lost:
+        return text
+    left, runs = int(row.seeds), int(row.seeds) + lost
+    if left >= 2:
+        return f"{text} ({left} of {runs} seeds)"
+    return "diverged" if left == 0 else f"diverged (but for {left} of {runs} seeds)"

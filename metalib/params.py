@@ -86,6 +86,11 @@ def dot_per_run(a: Params, b: Params) -> Float[Tensor, " runs"]:
     return torch.stack([(a[name] * b[name]).flatten(1).sum(1) for name in a]).sum(0)
 
 
+def norm_per_run(a: Params) -> Float[Tensor, " runs"]:
+    """Return ‖a_r‖ for every run r of a stack."""
+    return dot_per_run(a, a).sqrt()
+
+
 def norm(a: Params) -> Float[Tensor, ""]:
     """Return the Euclidean norm ‖a‖."""
     return dot(a, a).sqrt()

@@ -115,6 +115,10 @@ def save_result(folder: Path, result: Result) -> None:
         files = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
         provenance = {**result.provenance, "files": files}
         (temporary / PROVENANCE).write_text(json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
+        # Whoever has a result throws away what it was made from, so it must outlast a power cut.
+        for path in temporary.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def load_result(folder: Path, config: Any = None) -> Result:
@@ -132,6 +136,8 @@ def load_result(folder: Path, config: Any = None) -> Result:
         provenance = json.loads((folder / PROVENANCE).read_text())
         files = dict(provenance["files"])
     except FileNotFoundError:
+        if folder.is_dir():
+            raise StoreError(f"{folder / PROVENANCE} is missing; {remedy}") from None
         raise StoreError(f"there is no result in {folder}; run the experiment first") from None
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{folder / PROVENANCE} is damaged ({error}); {remedy}") from error
@@ -164,9 +170,7 @@ def _written_beside(target: Path) -> Iterator[Path]:
         raise StoreError(f"cannot write to {target.parent}: {error.strerror}") from error
     try:
         yield folder / target.name
-        if target.is_dir():
-            target.rename(folder / "replaced")
-        (folder / target.name).replace(target)
+        _put(folder / target.name, target, aside=folder / "replaced")
     except StoreError:
         raise
     except OSError as error:
@@ -174,6 +178,20 @@ def _written_beside(target: Path) -> Iterator[Path]:
         raise StoreError(f"cannot write {target}: {reason}; free some space and run again") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put(new: Path, target: Path, aside: Path) -> None:
+    """Move `new` to `target`: in one step, but for a folder in its place, which comes back if that fails."""
+    if not target.is_dir():
+        new.replace(target)
+        return
+    try:
+        target.rename(aside)
+        new.replace(target)
+    except BaseException:
+        if aside.exists():
+            aside.rename(target)
+        raise
 
 
 def _sha256(path: Path) -> str:

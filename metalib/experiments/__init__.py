@@ -27,6 +27,10 @@ class Budget:
     iterations: int
     evaluation_tasks: int
 
+    def __str__(self) -> str:
+        """Say it to people."""
+        return f"{self.iterations:,} outer iterations, {self.evaluation_tasks:,} evaluation tasks"
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -62,7 +66,8 @@ class Experiment:
     Attributes:
         name: what the command line calls it.
         title: one line for people.
-        budgets: "smoke" (seconds), "quick" (about a minute) and "paper" (the paper's settings).
+        budgets: "smoke" (seconds), "quick" (about a minute), "paper" (the paper's settings), and "laptop"
+            (hours on a few cores) where the paper's settings take days.
         units: maps (budget, seeds) to the runs, in units.
         record: maps a trained unit and its budget to its tables and arrays.
         keep_diverged: whether a run that diverges is a finding, recorded as numbers that are not finite.

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from metalib.config import TrainingConfig
-from metalib.experiments import Budget, Experiment, Unit
+from metalib.experiments import Budget, Unit
 from metalib.experiments.fewshot import LearningCurve, Scoring, score
 from metalib.intervals import over_seeds
 from metalib.store import Result
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
-from metalib.tasks.glyphs import glyphs
-from metalib.tasks.omniglot import omniglot
 from metalib.training import Trained
 
 WAYS = 5
@@ -87,26 +85,6 @@ def disjoint_family(pool: ClassPool, k: int) -> FewShot:
     return FewShot(pool, WAYS, shots=SHOTS * k, batch=BATCH, scheme="disjoint")
 
 
-def on_both_pools(
-    name: str,
-    title: str,
-    budgets: Mapping[str, Budget],
-    units: Callable[[Callable[[], ClassPool], Budget, tuple[int, ...]], tuple[Unit, ...]],
-    record: Callable[[Unit, Trained, Budget], Result],
-) -> tuple[Experiment, Experiment]:
-    """Return an experiment on Omniglot, and its twin on the embedded glyphs; divergence is a finding."""
-    on_omniglot = Experiment(
-        name, f"{title}, 5-way Omniglot", budgets, partial(units, omniglot), record, keep_diverged=True
-    )
-    on_glyphs = replace(
-        on_omniglot,
-        name=f"{name}-glyphs",
-        title=f"{title}, on the embedded glyphs",
-        units=partial(units, glyphs),
-    )
-    return on_omniglot, on_glyphs
-
-
 def record(unit: Unit, trained: Trained, budget: Budget) -> Result:
     """Return the final accuracies and the learning curve; curves are named by unit, seeds apart."""
     family = unit.family
@@ -137,6 +115,8 @@ def learning_curves(history: pd.DataFrame, window: int = 10, value: str = "induc
     smooth = ordered.groupby(["curve", "seed"])[value].transform(
         lambda accuracy: accuracy.rolling(window, min_periods=1).mean()
     )
+    # The mean of a window skips what is not finite, and a run that has diverged would live on in it.
+    smooth = smooth.where(np.isfinite(ordered[value]))
     return over_seeds(ordered.assign(smooth=smooth), ["curve", "iteration"], "smooth")
 
 

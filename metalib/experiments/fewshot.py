@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -12,12 +13,15 @@ import torch
 
 from metalib.classification import Accuracies, accuracies
 from metalib.config import TrainingConfig
-from metalib.experiments import Budget, Unit
+from metalib.experiments import Budget, Experiment, Unit
 from metalib.inner import SGD, Adam, AdamState, Optimizer
 from metalib.params import Params, select
+from metalib.store import Result
 from metalib.tasks import generator
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot, draw_episodes
+from metalib.tasks.glyphs import glyphs
+from metalib.tasks.omniglot import omniglot
 from metalib.training import Trained
 
 SHOTS = (1, 5)
@@ -34,6 +38,12 @@ class FewShotBudget(Budget):
 
     iterations_20_way: int = 0
     evaluation_tasks_20_way: int = 0
+
+    def __str__(self) -> str:
+        """Say it to people."""
+        if not self.iterations_20_way:
+            return super().__str__()
+        return f"5-way {super().__str__()}; 20-way {self.for_ways(20)}"
 
     def for_ways(self, ways: int) -> Budget:
         """Return the budget of runs with that many classes per task."""
@@ -132,6 +142,25 @@ class LearningCurve:
         rngs = [generator(config.seed, f"watch{classes}", block) for config in configs]
         scored = _accuracies(self.family, configs, phi, inner, self.scoring, classes, shots, rngs)
         return np.array([[100.0 * one.transductive.mean(), 100.0 * one.inductive.mean()] for one in scored])
+
+
+def on_both_pools(
+    name: str,
+    title: str,
+    budgets: Mapping[str, Budget],
+    units: Callable[[Callable[[], ClassPool], Budget, tuple[int, ...]], tuple[Unit, ...]],
+    record: Callable[[Unit, Trained, Budget], Result],
+    *,
+    keep_diverged: bool = False,
+) -> tuple[Experiment, Experiment]:
+    """Return an experiment on Omniglot, and its twin on the embedded glyphs for machines without Omniglot."""
+    on_omniglot = Experiment(
+        name, f"{title}, Omniglot", budgets, partial(units, omniglot), record, keep_diverged
+    )
+    on_glyphs = replace(
+        on_omniglot, name=f"{name}-glyphs", title=f"{title}, glyphs", units=partial(units, glyphs)
+    )
+    return on_omniglot, on_glyphs
 
 
 def score(family: FewShot, trained: Trained, scoring: Scoring) -> pd.DataFrame:

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from metalib.experiments import Budget, Experiment, Unit
-from metalib.experiments.fewshot import SETTINGS, FewShotBudget, Scoring, reptile_unit, score
+from metalib.experiments import Budget, Unit
+from metalib.experiments.fewshot import SETTINGS, FewShotBudget, Scoring, on_both_pools, reptile_unit, score
 from metalib.intervals import over_seeds
 from metalib.store import Result
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
-from metalib.tasks.glyphs import glyphs
-from metalib.tasks.omniglot import omniglot
 from metalib.training import Trained
 
 WAYS = 5
@@ -83,19 +80,8 @@ def _record(unit: Unit, trained: Trained, budget: Budget) -> Result:
     return Result({"accuracy": score(unit.family, trained, scoring), "history": trained.history})
 
 
-FIDELITY = Experiment(
-    "fidelity",
-    "5-way Omniglot: what each undocumented detail is worth, and Adam's β1",
-    BUDGETS,
-    partial(_units, omniglot),
-    _record,
-)
-FIDELITY_GLYPHS = Experiment(
-    "fidelity-glyphs",
-    "the same on the embedded glyphs",
-    BUDGETS,
-    partial(_units, glyphs),
-    _record,
+FIDELITY, FIDELITY_GLYPHS = on_both_pools(
+    "fidelity", "what each undocumented detail is worth, and Adam's β1, 5-way", BUDGETS, _units, _record
 )
 
 

@@ -16,10 +16,10 @@ from metalib.experiments.combinations import (
     Combination,
     config,
     disjoint_family,
-    on_both_pools,
     record,
     unit,
 )
+from metalib.experiments.fewshot import on_both_pools
 from metalib.tasks.classes import ClassPool
 
 LARGEST_K = 4
@@ -52,5 +52,5 @@ def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
 
 
 FIGURE_3, FIGURE_3_GLYPHS = on_both_pools(
-    "figure3", "Figure 3: combinations of inner gradients", BUDGETS, _units, record
+    "figure3", "Figure 3: combinations of inner gradients", BUDGETS, _units, record, keep_diverged=True
 )

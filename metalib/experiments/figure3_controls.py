@@ -20,7 +20,8 @@ from functools import partial
 
 from metalib.config import TrainingConfig
 from metalib.experiments import Budget, Unit
-from metalib.experiments.combinations import EPSILON, config, disjoint_family, on_both_pools, record, unit
+from metalib.experiments.combinations import EPSILON, config, disjoint_family, record, unit
+from metalib.experiments.fewshot import on_both_pools
 from metalib.experiments.figure3 import LARGEST_K
 from metalib.experiments.figure3_weights import BUDGETS
 from metalib.meta_gradients import fomaml_weights, reptile_weights
@@ -69,5 +70,10 @@ def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
 
 
 CONTROLS, CONTROLS_GLYPHS = on_both_pools(
-    "figure3-controls", "controls of Figure 3: data, pool, step size, momentum", BUDGETS, _units, record
+    "figure3-controls",
+    "controls of Figure 3: data, pool, step size, momentum",
+    BUDGETS,
+    _units,
+    record,
+    keep_diverged=True,
 )

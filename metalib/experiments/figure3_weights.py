@@ -18,7 +18,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from metalib.experiments import Budget, Unit
-from metalib.experiments.combinations import Combination, config, disjoint_family, on_both_pools, record, unit
+from metalib.experiments.combinations import Combination, config, disjoint_family, record, unit
+from metalib.experiments.fewshot import on_both_pools
 from metalib.tasks.classes import ClassPool
 
 DIAL = (-1.0, 0.0, 0.5, 1.0, 2.0)
@@ -51,5 +52,5 @@ def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
 
 
 WEIGHTS, WEIGHTS_GLYPHS = on_both_pools(
-    "figure3-weights", "weights that the paper did not try", BUDGETS, _units, record
+    "figure3-weights", "weights that the paper did not try", BUDGETS, _units, record, keep_diverged=True
 )

@@ -14,7 +14,7 @@ normalize it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -24,10 +24,11 @@ from torch import Tensor
 
 from metalib.derivatives import MinibatchLoss, value_and_gradient
 from metalib.experiments import Budget, Unit, overlap
-from metalib.experiments.combinations import ALPHA, BATCH, WAYS, config, disjoint_family, on_both_pools, unit
+from metalib.experiments.combinations import ALPHA, BATCH, WAYS, config, disjoint_family
+from metalib.experiments.fewshot import on_both_pools
 from metalib.inner import SGD, inner_loop
 from metalib.meta_gradients import reptile_weights
-from metalib.params import Params, dot_per_run, repeat
+from metalib.params import Params, dot_per_run, norm_per_run, repeat
 from metalib.store import Result
 from metalib.tasks import generator
 from metalib.tasks.classes import ClassPool
@@ -111,9 +112,9 @@ def _measure(
     towards = [direction for _, direction in at_each[:-1]]
     found = {
         "decrease": [(before - after) / held_out.shape[1] for (before, _), (after, _) in pairwise(at_each)],
-        "length": [dot_per_run(g, g).sqrt() for g in trajectory.g],
+        "length": [norm_per_run(g) for g in trajectory.g],
         "cosine": [
-            dot_per_run(g, d) / (dot_per_run(g, g) * dot_per_run(d, d)).sqrt()
+            dot_per_run(g, d) / (norm_per_run(g) * norm_per_run(d))
             for g, d in zip(trajectory.g, towards, strict=True)
         ],
     }
@@ -159,12 +160,17 @@ def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
         sum_of_four = config(reptile_weights(4), budget.iterations, seed)
         last_of_eight = overlap.config(shared, SHARED_TAIL_STEPS, 1.0, budget.iterations, seed)
         units += [
-            unit(RECORDS_RANDOM, disjoint_family(classes, 4), sum_of_four),
-            unit("shared-tail", tasks, last_of_eight),
+            Unit(f"{RECORDS_RANDOM}-seed-{seed}", disjoint_family(classes, 4), (sum_of_four,)),
+            Unit(f"shared-tail-seed-{seed}", tasks, (last_of_eight,)),
         ]
-    return tuple(replace(one, monitor=None) for one in units)
+    return tuple(units)
 
 
 LATE_GRADIENTS, LATE_GRADIENTS_GLYPHS = on_both_pools(
-    "late-gradients", "what late gradients on seen images are worth", BUDGETS, _units, _record
+    "late-gradients",
+    "what late gradients on seen images are worth",
+    BUDGETS,
+    _units,
+    _record,
+    keep_diverged=True,
 )

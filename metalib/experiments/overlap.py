@@ -18,7 +18,8 @@ import pandas as pd
 
 from metalib.config import TrainingConfig
 from metalib.experiments import Budget, Experiment, Unit
-from metalib.experiments.combinations import ALPHA, WAYS, on_both_pools, record, unit
+from metalib.experiments.combinations import ALPHA, WAYS, record, unit
+from metalib.experiments.fewshot import on_both_pools
 from metalib.intervals import over_seeds, plus_minus
 from metalib.meta_gradients import fomaml_weights, reptile_weights
 from metalib.tasks.classes import ClassPool
@@ -64,6 +65,12 @@ class SweepBudget(Budget):
     """
 
     grid: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        """Say it to people."""
+        if not self.grid:
+            return super().__str__()
+        return f"{super().__str__()}, at {', '.join(f'{value:g}' for value in self.grid)}"
 
 
 def family(
@@ -136,7 +143,7 @@ def experiments(
     """Return a sweep on Omniglot and its twin on the embedded glyphs; `grids` by budget."""
     work = {"smoke": (10, 4), "quick": (200, 60), "laptop": (2_000, 200), "paper": (40_000, 10_000)}
     budgets = {budget: SweepBudget(*work[budget], grid=grid) for budget, grid in grids.items()}
-    return on_both_pools(name, title, budgets, units, record)
+    return on_both_pools(name, title, budgets, units, record, keep_diverged=True)
 
 
 def summary(accuracy: pd.DataFrame, mode: str = "inductive") -> pd.DataFrame:

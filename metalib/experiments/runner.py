@@ -46,7 +46,7 @@ def run(
 
     Args:
         experiment: what to run.
-        budget: "smoke", "quick" or "paper".
+        budget: one of `experiment.budgets`, such as "smoke", "quick", "laptop" or "paper".
         seeds: one run of every configuration per seed.
         device: "cpu", "cuda" or "cuda:i".
         results: the folder that holds all results.
@@ -80,7 +80,7 @@ def run(
     unfinished = results / ".unfinished" / f"{experiment.name}-{budget}"
     stacks = gather(units, WIDEST[kind])
     with _alone(unfinished.with_suffix(".lock"), progress):
-        if not folder.exists():
+        if not folder.exists() or not any(folder.iterdir()):
             parts = _kept(units, unfinished, amount)
             with _bar(experiment, stacks, parts, progress) as bar:
                 for finished in _finished(
@@ -90,8 +90,10 @@ def run(
                     store.save_result(unfinished / name, _named(finished, amount))
                     parts[name] = store.load_result(unfinished / name)
             store.save_result(folder, _merged({unit.name: parts[unit.name] for unit in units}, config))
+        # Kept units go only once this very result is there: another one in its place loses nothing.
+        result = store.load_result(folder, config)
         _clear(unfinished, stacks)
-    return store.load_result(folder, config)
+    return result
 
 
 def configuration(

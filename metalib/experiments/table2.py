@@ -7,19 +7,24 @@ paper trains 1-shot and 5-shot alike. Training sets differ only in the number of
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from metalib.experiments import Budget, Experiment, Unit
-from metalib.experiments.fewshot import SETTINGS, FewShotBudget, Scoring, arrays, reptile_unit, score
+from metalib.experiments import Budget, Unit
+from metalib.experiments.fewshot import (
+    SETTINGS,
+    FewShotBudget,
+    Scoring,
+    arrays,
+    on_both_pools,
+    reptile_unit,
+    score,
+)
 from metalib.intervals import NORMAL, over_seeds
 from metalib.store import Result
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
-from metalib.tasks.glyphs import glyphs
-from metalib.tasks.omniglot import omniglot
 from metalib.training import Trained
 
 BUDGETS = {
@@ -48,19 +53,8 @@ def _record(unit: Unit, trained: Trained, budget: Budget) -> Result:
     return Result(tables, arrays(trained))
 
 
-TABLE_2 = Experiment(
-    "table2",
-    "Table 2: Reptile on Omniglot, 5 and 20 ways, 1 and 5 shots",
-    BUDGETS,
-    partial(_units, omniglot),
-    _record,
-)
-TABLE_2_GLYPHS = Experiment(
-    "table2-glyphs",
-    "the runs of Table 2 on the embedded glyphs, for machines without Omniglot",
-    BUDGETS,
-    partial(_units, glyphs),
-    _record,
+TABLE_2, TABLE_2_GLYPHS = on_both_pools(
+    "table2", "Table 2: Reptile, 5 and 20 ways, 1 and 5 shots", BUDGETS, _units, _record
 )
 
 

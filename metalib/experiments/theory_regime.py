@@ -15,7 +15,7 @@ from metalib.experiments.theory_expansion import ALGORITHMS
 from metalib.experiments.theory_problems import Problem
 from metalib.inner import SGD, inner_loop
 from metalib.models import initialize_mlp, mlp
-from metalib.params import Params, norm, repeat, scale, select, subtract
+from metalib.params import Params, norm, norm_per_run, repeat, scale, select, subtract
 from metalib.tasks import generator
 from metalib.tasks.sine import INTERVAL, sample_tasks
 from metalib.taylor import expand_fomaml
@@ -52,11 +52,6 @@ def remainder_map(problem: Problem, alphas: Tensor, ks: Sequence[int], algorithm
             )
         )
     return pd.concat(rows, ignore_index=True)
-
-
-def norm_per_run(a: Params) -> Tensor:
-    """Return ‖a_r‖ for every run r of a stack."""
-    return torch.stack([value.flatten(1).square().sum(1) for value in a.values()]).sum(0).sqrt()
 
 
 def training_settings() -> pd.DataFrame:

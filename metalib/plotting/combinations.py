@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metalib.plotting.style import BLACK, BLUE, CYCLE, GREEN, GREY, LINES, MARKERS, ORANGE, VERMILLION, figure
 
-CHANCE = 20.0
-"""Accuracy of guessing among five classes, in percent."""
 KINDS = {"first": ("-.", "X"), "sum": ("-", "o"), "average": ("--", "s"), "last": (":", "^")}
 BY_K = {1: BLACK, 2: VERMILLION, 3: ORANGE, 4: BLUE}
 ACCURACY = "accuracy on test classes (%)"
@@ -19,15 +18,18 @@ ACCURACY = "accuracy on test classes (%)"
 def learning_curves(curves: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
     """Draw Figure 3 in the paper's form: accuracy on unseen classes through training.
 
+    A curve ends where the first of its runs diverges.
+
     Args:
-        curves: columns `curve` (named "k-kind"), `iteration`, `mean`, `low`, `high`; the band is drawn.
+        curves: columns `curve` (named "k-kind"), `iteration`, `mean`, `low`, `high`, `diverged`; the band
+            is drawn.
         labels: what readers see for each curve, in the order of the legend.
     """
     canvas, (axes,) = figure(height=3.6)
     for curve, label in labels.items():
         k, kind = curve.split("-")
         line, _ = KINDS[kind]
-        chosen = curves[curves.curve == curve]
+        chosen = curves[(curves.curve == curve) & (curves.diverged == 0)]
         axes.plot(chosen.iteration, chosen["mean"], color=BY_K[int(k)], linestyle=line, label=label)
         axes.fill_between(chosen.iteration, chosen.low, chosen.high, color=BY_K[int(k)], alpha=0.08, lw=0)
     axes.set(xlabel="outer iteration", ylabel=ACCURACY)
@@ -49,6 +51,7 @@ def final_accuracies(summary: pd.DataFrame, labels: Mapping[str, str]) -> Figure
         mean, error = _row(summary, curve)
         marker = KINDS.get(kind, ("-", "o"))[1]
         axes.errorbar([mean], [place], xerr=error, color=colour, marker=marker, linestyle="none", capsize=2)
+        _note_lost(axes, summary[summary.curve == curve].iloc[0], (mean, place))
     axes.set_yticks(range(len(labels))[::-1], list(labels.values()))
     axes.set_ylim(-0.6, len(labels) - 0.4)
     axes.set_xlabel(ACCURACY)
@@ -70,8 +73,8 @@ def dial(summary: pd.DataFrame, others: Mapping[str, tuple[float, str]]) -> Figu
         place, on_dial["mean"], yerr=errors, color=BLUE, marker="o", capsize=2,
         label=r"$c = (1 - \lambda, \lambda)$",
     )  # fmt: skip
-    looks = zip((GREEN, ORANGE, GREY), MARKERS[2:5], strict=True)
-    for (curve, (value, label)), (colour, marker) in zip(others.items(), looks, strict=False):
+    looks = list(zip((GREEN, ORANGE, GREY), MARKERS[2:5], strict=True))
+    for (curve, (value, label)), (colour, marker) in zip(others.items(), looks[: len(others)], strict=True):
         mean, error = _row(summary, curve)
         axes.errorbar(
             [value], [mean], yerr=error, color=colour, marker=marker, linestyle="none", capsize=2,
@@ -100,6 +103,8 @@ def sweep(summary: pd.DataFrame, labels: Mapping[str, str], xlabel: str, overlap
             chosen.value, chosen["mean"], yerr=errors, color=colour, linestyle=line, marker=marker,
             capsize=2, label=label,
         )  # fmt: skip
+    for _, row in summary.iterrows():
+        _note_lost(axes, row, (row.value, row["mean"]))
     if overlap is not None:
         axes.axvline(overlap, color=GREY, linewidth=1, linestyle="--")
         axes.annotate(
@@ -137,6 +142,15 @@ def late_gradients(summary: pd.DataFrame, titles: Mapping[str, str], label: str)
     panels[0].set_ylabel(label)
     canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return canvas
+
+
+def _note_lost(axes: Axes, row: pd.Series, place: tuple[float, float]) -> None:
+    """Write beside a mean how many seeds it comes from, if runs diverged: without them it flatters."""
+    if row.diverged and row.seeds:
+        axes.annotate(
+            f"{row.seeds} of {row.seeds + row.diverged} seeds", place,
+            xytext=(3, 4), textcoords="offset points", fontsize=8,
+        )  # fmt: skip
 
 
 def _row(summary: pd.DataFrame, curve: str) -> tuple[float, list[list[float]]]:

@@ -14,7 +14,7 @@ DOUBLE = Sine(dtype="float64")
 
 
 @pytest.mark.parametrize("algorithm", ["reptile", "maml"])
-def test_tasks_that_do_not_fit_the_cache_tasks_at_once_train_in_parts_to_the_same_end(algorithm, monkeypatch):
+def test_tasks_that_do_not_fit_the_cache_train_in_parts_to_the_same_end(algorithm, monkeypatch):
     configs = [
         TrainingConfig(algorithm=algorithm, alpha=alpha, tasks=6, iterations=20, k=2)
         for alpha in (0.01, 0.02)
@@ -27,7 +27,7 @@ def test_tasks_that_do_not_fit_the_cache_tasks_at_once_train_in_parts_to_the_sam
         assert relative_error(train(DOUBLE, configs).phi, whole) < ROUNDOFF
 
 
-def test_as_many_tasks_stand_tasks_at_once_as_divide_them_and_fit():
+def test_as_many_tasks_stand_side_by_side_as_divide_them_and_fit():
     config = TrainingConfig(tasks=32)
     small = {"w": torch.zeros(1, 1000)}
     large = {"w": torch.zeros(3, 113_221)}

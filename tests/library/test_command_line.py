@@ -33,7 +33,12 @@ def test_python_m_metalib_lists_every_experiment_with_its_budgets():
     done = subprocess.run(
         [sys.executable, "-m", "metalib", "list"], capture_output=True, text=True, check=True
     )
-    for expected in ("sine-figure-1", "sine-inner-steps", "sine-meta-batch", "smoke", "quick", "paper"):
+    for expected in (
+        "sine-figure-1",
+        "smoke   10 outer iterations, 4 evaluation tasks, at 2, 5",
+        "paper   5-way 100,000 outer iterations, 10,000 evaluation tasks; 20-way 200,000",
+        "laptop  10,000 outer iterations, 250 evaluation tasks; MAML and FOMAML 1,500",
+    ):
         assert expected in done.stdout
 
 
@@ -57,8 +62,16 @@ def test_train_writes_a_result_and_prints_its_errors(metalib, tmp_path):
         (["train", "--points", "51"], "points is 51; the learner may see 1 to 50 points"),
         (["train", "--device", "cuda:99"], "device is 'cuda:99'; this machine has"),
         (["train", "--alpha", "50", "--iterations", "200"], "with alpha = 50.0"),
-        (["train", "--seeds", "0,x"], "seeds is '0,x'; write numbers separated by commas"),
-        (["train", "--seeds", "-1"], "seed is -1; seeds are whole numbers from 0 up"),
+        (["train", "--seeds", "0,x"], "seeds is '0,x'; write whole numbers separated by commas"),
+        (["train", "--seeds", "-1"], "seed is -1; seeds are whole numbers from 0 to"),
+        (["train", "--seeds", "1" + 20 * "0"], "seeds are whole numbers from 0 to"),
+        (["train", "--seeds", "0.5"], "seeds is '0.5'; write whole numbers separated by commas"),
+        (["train", "--threads", "0"], "threads is 0; at least 1 has to do the work"),
+        (["train", "--alpha", "inf"], "alpha is inf; the inner step size must be a number greater than 0"),
+        (
+            ["train", "--algorithm", "combination", "--k", "2", "--weights", "1,nan"],
+            "give finite numbers, such as 1,1,0",
+        ),
         (["run", "figure-9"], "there is no experiment 'figure-9'; choose one of sine-figure-1"),
         (["run", "sine-figure-1", "--budget", "huge"], "budget is 'huge'; sine-figure-1 has smoke, quick"),
     ],

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,6 +160,31 @@ def test_a_kept_unit_of_another_configuration_is_noticed_before_anything_is_trai
     monkeypatch.setattr(training, "_train_block", interrupt)
     with pytest.raises(StoreError, match="another configuration"):
         runner.run(small(record), "smoke", results=tmp_path, seeds=(5,))
+
+
+def test_kept_units_stay_where_another_result_is_in_the_way(tmp_path):
+    def record(unit, trained, budget):
+        if unit.name == "b":
+            raise KeyboardInterrupt
+        return Result({"rows": pd.DataFrame({"run": [0]})})
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(small(record), "smoke", results=tmp_path, seeds=(1,))
+    folder = tmp_path / "small" / "smoke"
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("not a result")
+    for problem in (r"provenance.json is missing; delete", "another configuration"):
+        with pytest.raises(StoreError, match=problem):
+            runner.run(small(), "smoke", results=tmp_path, seeds=(1,))
+        assert (tmp_path / ".unfinished" / "small-smoke" / "a").is_dir()
+        shutil.rmtree(folder)
+        runner.run(small(), "smoke", results=tmp_path / "elsewhere", seeds=(0,))
+        shutil.copytree(tmp_path / "elsewhere" / "small" / "smoke", folder)
+
+
+def test_an_empty_folder_is_no_result(tmp_path):
+    (tmp_path / "small" / "smoke").mkdir(parents=True)
+    assert len(runner.run(small(), "smoke", results=tmp_path).tables["rows"]) == 6
 
 
 def test_a_result_says_where_it_came_from(tmp_path):

@@ -100,6 +100,20 @@ def test_a_full_disk_is_one_clear_error_and_leaves_the_old_file(tmp_path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["c.npz"]
 
 
+def test_an_old_result_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    save_result(tmp_path / "r", example())
+
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_result(tmp_path / "r", Result({"other": pd.DataFrame({"x": [1]})}))
+    monkeypatch.undo()
+    assert set(load_result(tmp_path / "r", CONFIG).tables) == {"scores"}
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
 def test_nothing_stored_is_a_pickle(tmp_path):
     save_result(tmp_path / "r", example())
     with np.load(tmp_path / "r" / "arrays.npz", allow_pickle=False) as arrays:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from metalib import training
+from metalib import store, training
 from metalib.config import TrainingConfig
 from metalib.derivatives import gradient
 from metalib.errors import DivergenceError, InputError, StoreError
@@ -134,6 +134,16 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path):
     train(Sine(), [TrainingConfig(iterations=1)], checkpoint=tmp_path / "run.npz")
     with pytest.raises(StoreError, match=r"run.npz is the checkpoint of other runs; delete it"):
         train(Sine(), [TrainingConfig(iterations=1, alpha=0.01)], checkpoint=tmp_path / "run.npz")
+
+
+def test_a_checkpoint_without_what_is_needed_is_refused(tmp_path):
+    checkpoint = tmp_path / "run.npz"
+    train(Sine(), [TrainingConfig(iterations=1)], checkpoint=checkpoint)
+    arrays, header = store.load_arrays(checkpoint)
+    del arrays["numbers"]
+    store.save_arrays(checkpoint, arrays, header)
+    with pytest.raises(StoreError, match=r"run.npz has no 'numbers': another version of metalib wrote it"):
+        train(Sine(), [TrainingConfig(iterations=1)], checkpoint=checkpoint)
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):

@@ -120,7 +120,7 @@ def test_recovered_coefficients_approach_the_prediction_linearly_in_alpha():
 
 
 @pytest.mark.parametrize("k", KS)
-def test_ratio_is_4_to_2_to_1_and_linear_in_alpha_and_in_k_minus_1(k):
+def test_predicted_ratio_is_4_to_2_to_1_and_linear_in_alpha_and_in_k_minus_1(k):
     alpha = 0.01
     reptile = predicted_coefficients((1.0,) * k, alpha).ratio
     fomaml = predicted_coefficients((0.0,) * (k - 1) + (1.0,), alpha).ratio

@@ -8,7 +8,7 @@ import pytest
 
 from metalib.experiments import runner, table2
 from metalib.experiments.fewshot import SETTINGS, FewShotBudget, Scoring, reptile_unit, score
-from metalib.intervals import plus_minus
+from metalib.intervals import over_seeds, plus_minus
 from metalib.params import norm, subtract
 from metalib.tasks.classes import ClassPool
 from metalib.training import train
@@ -129,3 +129,17 @@ def test_the_gap_between_classes_is_paired_by_seed():
 def test_intervals_are_written_with_their_half_width():
     summary = pd.DataFrame({"mean": [97.14, 2.0], "low": [96.84, 1.0], "high": [97.44, 3.0]}, index=[4, 7])
     assert dict(plus_minus(summary)) == {4: "97.1 ± 0.3", 7: "2.0 ± 1.0"}
+
+
+def test_an_interval_says_how_many_seeds_diverged():
+    table = pd.DataFrame(
+        {"curve": curve, "seed": seed, "accuracy": np.nan if seed < lost else 90.0 + seed}
+        for curve, lost in (("whole", 0), ("one lost", 1), ("two lost", 2), ("all lost", 3))
+        for seed in (0, 1, 2)
+    )
+    assert list(plus_minus(over_seeds(table, ["curve"], "accuracy"))) == [
+        "91.0 ± 2.5",
+        "91.5 ± 6.4 (2 of 3 seeds)",
+        "diverged (but for 1 of 3 seeds)",
+        "diverged",
+    ]

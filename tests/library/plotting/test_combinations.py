@@ -46,6 +46,28 @@ def test_learning_curves_are_smoothed_within_a_seed_and_averaged_over_seeds():
     assert smooth.loc[("a", 100), "mean"] == pytest.approx(first, rel=EXACT)
 
 
+def test_a_run_that_diverges_is_not_kept_alive_by_the_window():
+    table = history(["a"])
+    table.loc[(table.seed == 1) & (table.iteration >= 300), "inductive"] = np.nan
+    lost = learning_curves(table, window=4).set_index("iteration").diverged
+    assert list(lost) == [0, 0, 1, 1, 1, 1]
+
+
+def test_a_learning_curve_ends_where_a_run_diverges():
+    table = history(LABELS)
+    table.loc[(table.curve == "4-sum") & (table.iteration >= 300) & (table.seed == 1), "inductive"] = np.nan
+    (axes,) = plot.learning_curves(learning_curves(table), LABELS).axes
+    ends = {line.get_label(): line.get_xdata()[-1] for line in axes.lines}
+    assert (ends[LABELS["4-sum"]], ends[LABELS["4-last"]]) == (200, 600)
+
+
+def test_a_mean_over_fewer_seeds_says_so():
+    table = accuracy(LABELS)
+    table.loc[(table.curve == "4-sum") & (table.seed == 1), "accuracy"] = np.nan
+    (axes,) = plot.final_accuracies(final_accuracies(table), LABELS).axes
+    assert [text.get_text() for text in axes.texts] == ["2 of 3 seeds"]
+
+
 def test_differences_are_paired_by_seed():
     table = accuracy(["a", "b"])
     row = differences(table, [("a", "b")]).iloc[0]
@@ -83,7 +105,7 @@ def test_the_dial_shows_lambda_from_minus_one_to_two():
 def test_a_sweep_marks_where_minibatches_overlap():
     labels = {method.name: method.label for method in METHODS}
     summary = pd.DataFrame(
-        {"method": name, "value": value, "mean": 90.0, "low": 89.0, "high": 91.0}
+        {"method": name, "value": value, "mean": 90.0, "low": 89.0, "high": 91.0, "seeds": 3, "diverged": 0}
         for name in labels for value in (8, 2, 4)
     )  # fmt: skip
     (axes,) = plot.sweep(summary, labels, "inner iterations $k$", overlap=4.5).axes
