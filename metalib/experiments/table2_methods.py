@@ -1,5 +1,10 @@
 """The other rows of Table 2: MAML and first-order MAML; and two baselines, pre-training and joint training.
 
+Joint training is k = 1 on few-shot tasks. As a task numbers its classes at random, no fixed network can do
+better than chance on all of them: there is nothing to learn, as on the sine waves of section 4. Pre-training
+is what section 7 means by joint training with fine-tuning: one classifier of all training classes, whose
+features are fine-tuned under a new last layer.
+
 MAML and FOMAML run with the settings that Finn et al. (2017) released for 5-way 1-shot Omniglot, which
 Table 2 quotes; but on the network and images of this paper, so that only the method differs.
 """

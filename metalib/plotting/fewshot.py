@@ -125,7 +125,7 @@ def methods(summaries: Mapping[str, pd.DataFrame]) -> Figure:
                 found["mean"], heights, xerr=errors, color=colour, marker=marker, linestyle="none",
                 capsize=2, label=mode,
             )  # fmt: skip
-        labels = [METHODS[name].label if name in METHODS else name for name in names]
+        labels = [METHODS[name].label for name in names]
         place.set_yticks(np.arange(len(names))[::-1], labels)
         place.set(title=title, xlabel="accuracy on test classes (%)")
     canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)

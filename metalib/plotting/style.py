@@ -37,6 +37,7 @@ METHODS = {
     "fomaml": Look("FOMAML", ORANGE, "--", "s"),
     "maml": Look("MAML", GREEN, "-.", "^"),
     "joint": Look("joint training", VERMILLION, ":", "D"),
+    "pretraining": Look("pre-training", PURPLE, "--", "v"),
     "random": Look("random weights", GREY, "-", "X"),
 }
 

@@ -1,10 +1,11 @@
 """Section 6.1 and Table 2: verdicts from the stored runs on Omniglot."""
 
+import math
 from pathlib import Path
 
 import pytest
 
-from metalib.experiments import fidelity, table2
+from metalib.experiments import fidelity, table2, table2_methods
 from metalib.store import load_result
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -25,6 +26,17 @@ def compared(stored):
 def worth():
     ablation = load_result(RESULTS / "fidelity" / BUDGET).tables["accuracy"]
     return fidelity.worth(ablation).set_index(["shots", "variant"])
+
+
+@pytest.fixture(scope="module")
+def others():
+    return load_result(RESULTS / "table2-methods" / BUDGET)
+
+
+@pytest.fixture(scope="module")
+def one_shot(stored, others):
+    table = table2_methods.by_method(stored.tables["accuracy"], others.tables["accuracy"])
+    return table[(table.shots == 1) & (table["mode"] == "transductive")].set_index("algorithm")
 
 
 def test_stored_runs_have_the_papers_settings_and_a_stated_budget(stored):
@@ -75,3 +87,23 @@ def test_the_more_momentum_the_worse(worth):
 
 def test_what_adam_remembers_from_task_to_task_is_worth_points(worth):
     assert (worth.loc[(slice(None), "fresh-adam"), "high"] < 0).all()
+
+
+def test_reptile_is_as_accurate_as_maml_and_more_than_one_step_fomaml(one_shot):
+    """s6.1-similar: half of it."""
+    reptile, maml, fomaml = (one_shot.loc[name] for name in ("reptile", "maml", "fomaml"))
+    assert max(reptile.low, maml.low) < min(reptile.high, maml.high)
+    assert fomaml.high < reptile.low
+
+
+def test_joint_training_of_few_shot_tasks_stays_at_chance(others):
+    """Labels are dealt out anew in every task, so that no fixed network can know them."""
+    history = others.tables["history"]
+    late = history[(history.unit == "joint") & (history.iteration > history.iteration.max() / 2)]
+    images = 10
+    assert late.loss_before.mean() == pytest.approx(images * math.log(5), rel=0.01)
+
+
+def test_every_meta_learner_is_far_above_joint_training(one_shot):
+    for name in ("reptile", "maml", "fomaml"):
+        assert one_shot.loc[name, "low"] > one_shot.loc["joint", "high"] + 20
