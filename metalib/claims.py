@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 HOLDS, FAILS, PARTLY = "holds", "does not hold", "holds in part"
 OPEN = "not decided"
-"""For what only a larger budget than the stored runs' can decide."""
+"""For what only a larger budget or more seeds than the stored runs' can decide."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,17 @@ def verdict(*conditions: bool) -> str:
     if all(conditions):
         return HOLDS
     return PARTLY if any(conditions) else FAILS
+
+
+def verdict_on_sign(low: float, high: float) -> str:
+    """Return the verdict on the claim that a quantity is positive, from its interval: open if that holds 0.
+
+    >>> verdict_on_sign(0.2, 1.0), verdict_on_sign(-1.0, -0.2), verdict_on_sign(-0.2, 1.0)
+    ('holds', 'does not hold', 'not decided')
+    """
+    if low > 0:
+        return HOLDS
+    return FAILS if high < 0 else OPEN
 
 
 def table(claims: Sequence[Claim]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from metalib.config import TrainingConfig
 from metalib.experiments import Budget, Unit
 from metalib.experiments.fewshot import LearningCurve, Scoring, score
-from metalib.intervals import over_seeds
+from metalib.intervals import Interval, interval, over_seeds
 from metalib.store import Result
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
@@ -147,3 +147,19 @@ def differences(
         for first, second in pairs
     ]
     return over_seeds(pd.concat(parts), ["first", "second"], "difference")
+
+
+def contrast(accuracy: pd.DataFrame, weights: Mapping[str, float], mode: str = "inductive") -> Interval:
+    """Return mean and interval over the seeds of a weighted sum of accuracies, paired by seed.
+
+    With weights 1, −1, −1 and 1 it is a difference of differences: how much more one curve gains than
+    another.
+
+    Args:
+        accuracy: the table of that name.
+        weights: what each curve is multiplied by; curves are named.
+        mode: the mode of evaluation.
+    """
+    chosen = accuracy[accuracy["mode"] == mode]
+    cells = chosen.pivot_table(index="seed", columns="curve", values="accuracy", dropna=False)
+    return interval(cells[list(weights)].to_numpy() @ np.array(list(weights.values())))

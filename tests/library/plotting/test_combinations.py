@@ -6,7 +6,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from metalib.experiments import figure3, figure3_weights
-from metalib.experiments.combinations import differences, final_accuracies, learning_curves
+from metalib.experiments.combinations import contrast, differences, final_accuracies, learning_curves
 from metalib.experiments.overlap import METHODS
 from metalib.plotting import combinations as plot
 from tests.tolerances import EXACT
@@ -76,6 +76,17 @@ def test_differences_are_paired_by_seed():
     assert row["mean"] == pytest.approx(gaps.mean(), rel=EXACT)
     assert row.high - row["mean"] == pytest.approx(4.303 * gaps.std(ddof=1) / 3**0.5, rel=1e-3)
     assert (row["first"], row["second"]) == ("a", "b")
+
+
+def test_a_contrast_of_two_curves_is_their_difference_and_of_four_a_difference_of_differences():
+    table = accuracy(["a", "b", "c", "d"])
+    row = differences(table, [("a", "b")]).iloc[0]
+    assert contrast(table, {"a": 1, "b": -1}) == pytest.approx((row["mean"], row.low, row.high))
+    cells = table[table["mode"] == "inductive"].pivot(index="seed", columns="curve", values="accuracy")
+    gains = (cells.a - cells.b) - (cells.c - cells.d)
+    found = contrast(table, {"a": 1, "b": -1, "c": -1, "d": 1})
+    assert found.mean == pytest.approx(gains.mean(), rel=EXACT)
+    assert found.high - found.mean == pytest.approx(4.303 * gains.std(ddof=1) / 3**0.5, rel=1e-3)
 
 
 def test_figure_3_draws_every_curve_with_a_line_of_its_own():
