@@ -119,6 +119,33 @@ class Adam:
 
 
 @dataclass(frozen=True)
+class Only:
+    """An optimizer that moves some weights and leaves the others, as when a new head is fitted to features.
+
+    Attributes:
+        optimizer: how they are moved.
+        names: which weights.
+    """
+
+    optimizer: Optimizer
+    names: tuple[str, ...]
+
+    @property
+    def alpha(self) -> Factor:
+        """The inner step size."""
+        return self.optimizer.alpha
+
+    def initial_state(self, params: Params) -> Any:
+        """Return the memory of `optimizer` before the first step."""
+        return self.optimizer.initial_state(params)
+
+    def step(self, params: Params, g: Params, state: Any) -> tuple[Params, Any]:
+        """Return φ_{i+1}, in which the other weights are those of φ_i."""
+        moved, state = self.optimizer.step(params, g, state)
+        return {name: moved[name] if name in self.names else value for name, value in params.items()}, state
+
+
+@dataclass(frozen=True)
 class Trajectory:
     """What k inner steps leave behind; every meta-gradient is a pure function of it.
 

@@ -163,8 +163,24 @@ def on_both_pools(
     return on_omniglot, on_glyphs
 
 
-def score(family: FewShot, trained: Trained, scoring: Scoring) -> pd.DataFrame:
+def inner_optimizer(config: TrainingConfig) -> Optimizer:
+    """Return the optimizer of the inner loop that a run was trained with."""
+    return SGD(config.alpha) if config.inner == "sgd" else Adam(config.alpha, config.beta1)
+
+
+def score(
+    family: FewShot,
+    trained: Trained,
+    scoring: Scoring,
+    optimizer: Callable[[TrainingConfig], Optimizer] = inner_optimizer,
+) -> pd.DataFrame:
     """Score every run of a stack.
+
+    Args:
+        family: the tasks.
+        trained: the runs; Adam goes on from their moments.
+        scoring: how many tasks, and how they are learned.
+        optimizer: what each run learns them with; by default, what it was trained with.
 
     Returns:
         One row per run, kind of classes, shots and mode: the mean accuracy over tasks in percent and
@@ -174,7 +190,9 @@ def score(family: FewShot, trained: Trained, scoring: Scoring) -> pd.DataFrame:
     configs, rows = trained.configs, []
     for classes in scoring.classes:
         for shots in scoring.shots:
-            scored = _accuracies(family, configs, trained.phi, trained.inner, scoring, classes, shots)
+            scored = _accuracies(
+                family, configs, trained.phi, trained.inner, scoring, classes, shots, optimizer=optimizer
+            )
             for config, one in zip(configs, scored, strict=True):
                 label = {
                     "algorithm": config.algorithm,
@@ -204,6 +222,7 @@ def _accuracies(
     classes: str,
     shots: int,
     rngs: Sequence[np.random.Generator] | None = None,
+    optimizer: Callable[[TrainingConfig], Optimizer] = inner_optimizer,
 ) -> list[Accuracies]:
     """Score every run; neighbouring runs with the same inner optimizer are adapted side by side."""
     episodes = [
@@ -221,19 +240,15 @@ def _accuracies(
         for r, config in enumerate(configs)
     ]
     scored: list[Accuracies] = []
-    for optimizer, members in groupby(map(_optimizer, configs)):
+    for learner, members in groupby(map(optimizer, configs)):
         runs = slice(len(scored), len(scored) + len(list(members)))
         state = inner.select(runs) if inner is not None else None
-        scored += accuracies(family, select(phi, runs), episodes[runs], optimizer, state)
+        scored += accuracies(family, select(phi, runs), episodes[runs], learner, state)
     return [one if _is_finite(phi, r) else one.undefined() for r, one in enumerate(scored)]
 
 
 def _is_finite(phi: Params, run: int) -> bool:
     return all(bool(torch.isfinite(value[run]).all()) for value in phi.values())
-
-
-def _optimizer(config: TrainingConfig) -> Optimizer:
-    return SGD(config.alpha) if config.inner == "sgd" else Adam(config.alpha, config.beta1)
 
 
 def _summaries(scored: Accuracies) -> list[dict[str, object]]:

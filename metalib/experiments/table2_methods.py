@@ -3,7 +3,7 @@
 Joint training is k = 1 on few-shot tasks. As a task numbers its classes at random, no fixed network can do
 better than chance on all of them: there is nothing to learn, as on the sine waves of section 4. Pre-training
 is what section 7 means by joint training with fine-tuning: one classifier of all training classes, whose
-features are fine-tuned under a new last layer.
+features are fine-tuned under a new last layer, or left as they are.
 
 MAML and FOMAML run with the settings that Finn et al. (2017) released for 5-way 1-shot Omniglot, which
 Table 2 quotes; but on the network and images of this paper, so that only the method differs.
@@ -23,15 +23,18 @@ from metalib.experiments.fewshot import (
     TRAIN_SHOTS,
     FewShotBudget,
     Scoring,
+    arrays,
+    inner_optimizer,
     on_both_pools,
     reptile_configs,
     score,
 )
+from metalib.inner import Only, Optimizer
 from metalib.intervals import over_seeds
 from metalib.store import Result
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
-from metalib.tasks.pretraining import Pretraining, with_new_head
+from metalib.tasks.pretraining import HEAD, Pretraining, with_new_head
 from metalib.training import Trained
 
 WAYS = 5
@@ -107,17 +110,30 @@ def _record(unit: Unit, trained: Trained, budget: Budget) -> Result:
     setting, family = SETTINGS[WAYS], unit.family
     scoring = Scoring(budget.evaluation_tasks, batch=setting.evaluation_batch)
     if isinstance(family, Pretraining):
-        pool = family.pool
-        family = FewShot(pool, WAYS, TRAIN_SHOTS, setting.batch)
-        # The new head has no moments, so Adam starts afresh.
-        phi = with_new_head(trained.phi, family, [config.seed for config in trained.configs])
-        scored = score(family, replace(trained, phi=phi, inner=None), scoring)
-    else:
-        assert isinstance(family, FewShot)
-        if unit.name in ("maml", "fomaml"):
-            scoring = replace(scoring, steps=MAML_EVALUATION_STEPS, batch=0)
-        scored = score(family, trained, scoring)
-    return Result({"accuracy": scored, "history": trained.history})
+        return _record_pretraining(family, trained, scoring)
+    assert isinstance(family, FewShot)
+    if unit.name in ("maml", "fomaml"):
+        scoring = replace(scoring, steps=MAML_EVALUATION_STEPS, batch=0)
+    return Result({"accuracy": score(family, trained, scoring), "history": trained.history})
+
+
+def _record_pretraining(pretraining: Pretraining, trained: Trained, scoring: Scoring) -> Result:
+    """Fine-tune a new head together with the features, and alone; keep the features."""
+    tasks = FewShot(pretraining.pool, WAYS, TRAIN_SHOTS, SETTINGS[WAYS].batch)
+    features = {name: value for name, value in trained.phi.items() if name not in HEAD}
+    phi = with_new_head(trained.phi, tasks, [config.seed for config in trained.configs])
+    # The new head has no moments, so Adam starts afresh.
+    fresh = replace(trained, phi=phi, inner=None)
+    scored = [
+        score(tasks, fresh, scoring).assign(fine_tuned="all"),
+        score(tasks, fresh, scoring, _head_alone).assign(fine_tuned="head"),
+    ]
+    tables = {"accuracy": pd.concat(scored, ignore_index=True), "history": trained.history}
+    return Result(tables, arrays(replace(trained, phi=features, inner=None)))
+
+
+def _head_alone(config: TrainingConfig) -> Optimizer:
+    return Only(inner_optimizer(config), HEAD)
 
 
 METHODS, METHODS_GLYPHS = on_both_pools(
@@ -137,9 +153,12 @@ def by_method(reptile: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
         others: the table `accuracy` of `METHODS`.
 
     Returns:
-        Per `shots`, `algorithm` and `mode`: `mean`, `low`, `high`.
+        Per `shots`, `algorithm` and `mode`: `mean`, `low`, `high`. "pretraining-head" is pre-training whose
+        features stay as they are while a new head is fitted to them.
     """
     # Pre-training and joint training are both "joint" to the outer loop; their units tell them apart.
-    both = pd.concat([reptile[reptile.ways == WAYS], others.assign(algorithm=others.unit)])
+    head_alone = others.get("fine_tuned", pd.Series("all", others.index)) == "head"
+    names = others.unit.mask(head_alone, others.unit + "-head")
+    both = pd.concat([reptile[reptile.ways == WAYS], others.assign(algorithm=names)])
     chosen = both[(both.classes == "test") & (both["mode"] != "difference")]
     return over_seeds(chosen, ["shots", "algorithm", "mode"], "accuracy")

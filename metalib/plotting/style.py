@@ -38,6 +38,7 @@ METHODS = {
     "maml": Look("MAML", GREEN, "-.", "^"),
     "joint": Look("joint training", VERMILLION, ":", "D"),
     "pretraining": Look("pre-training", PURPLE, "--", "v"),
+    "pretraining-head": Look("pre-training, head", SKY, ":", "P"),
     "random": Look("random weights", GREY, "-", "X"),
 }
 

@@ -18,6 +18,9 @@ from metalib.tasks import BLOCK, generator
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
 
+HEAD = ("dense", "dense_bias")
+"""The weights of the last layer; all others make the features."""
+
 
 @dataclass(frozen=True)
 class Pretraining:
@@ -66,5 +69,5 @@ def with_new_head(phi: Params, family: FewShot, seeds: list[int]) -> Params:
         seeds: the seed of each run.
     """
     fresh = [family.initialize(seed) for seed in seeds]
-    heads = {name: torch.cat([run[name] for run in fresh]) for name in ("dense", "dense_bias")}
+    heads = {name: torch.cat([run[name] for run in fresh]) for name in HEAD}
     return {name: heads[name].to(value.device) if name in heads else value for name, value in phi.items()}

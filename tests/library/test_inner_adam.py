@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from metalib.config import TrainingConfig
+from metalib.inner import Adam, Only
 from metalib.params import flatten, subtract, unflatten
 from metalib.tasks.sine import Sine
 from metalib.training import train
@@ -52,3 +53,17 @@ def test_inner_adam_is_torch_adam_with_moments_carried_on_or_not(inner, carried,
         torch.testing.assert_close(flatten(trained.inner.second), second, rtol=ROUNDOFF, atol=0)
     else:
         assert trained.inner is None
+
+
+def test_an_optimizer_of_some_weights_moves_them_as_it_would_all_and_leaves_the_others():
+    phi = DOUBLE.initialize(0)
+    g = {name: torch.ones_like(value) for name, value in phi.items()}
+    adam = Adam(0.1)
+    everything, _ = adam.step(phi, g, adam.initial_state(phi))
+    last = list(phi)[-1]
+    head = Only(adam, (last,))
+    moved, state = head.step(phi, g, head.initial_state(phi))
+    assert torch.equal(moved[last], everything[last])
+    assert not torch.equal(moved[last], phi[last])
+    assert all(torch.equal(moved[name], phi[name]) for name in phi if name != last)
+    assert (state.steps, head.alpha) == (1, 0.1)
