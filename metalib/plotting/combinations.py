@@ -5,50 +5,74 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from metalib.intervals import plus_minus
 from metalib.plotting.style import BLACK, BLUE, CYCLE, GREEN, GREY, LINES, MARKERS, ORANGE, VERMILLION, figure
 
+CHANCE = 20.0
+"""Accuracy of guessing among five classes, in percent."""
 KINDS = {"first": ("-.", "X"), "sum": ("-", "o"), "average": ("--", "s"), "last": (":", "^")}
 BY_K = {1: BLACK, 2: VERMILLION, 3: ORANGE, 4: BLUE}
 ACCURACY = "accuracy on test classes (%)"
 
 
-def learning_curves(curves: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
-    """Draw Figure 3 in the paper's form: accuracy on unseen classes through training.
+def learning_curves(curves: pd.DataFrame, labels: Mapping[str, str], zoom: float) -> Figure:
+    """Draw Figure 3 in the paper's form: accuracy on unseen classes through training, mean over the seeds.
 
-    A curve ends where the first of its runs diverges.
+    A curve ends where the first of its runs diverges. Ten bands would hide one another: the intervals stand
+    in `final_accuracies`.
 
     Args:
-        curves: columns `curve` (named "k-kind"), `iteration`, `mean`, `low`, `high`, `diverged`; the band
-            is drawn.
-        labels: what readers see for each curve, in the order of the legend.
+        curves: columns `curve` (named "k-kind"), `iteration`, `mean`, `diverged`.
+        labels: what readers see for each curve.
+        zoom: where the scale of the right panel begins, which shows the same curves from nearby.
     """
-    canvas, (axes,) = figure(height=3.6)
+    canvas, (whole, near) = figure(columns=2, height=3.6)
+    by_k: dict[str, list[Artist]] = {}
     for curve, label in labels.items():
         k, kind = curve.split("-")
         line, _ = KINDS[kind]
         chosen = curves[(curves.curve == curve) & (curves.diverged == 0)]
-        axes.plot(chosen.iteration, chosen["mean"], color=BY_K[int(k)], linestyle=line, label=label)
-        axes.fill_between(chosen.iteration, chosen.low, chosen.high, color=BY_K[int(k)], alpha=0.08, lw=0)
-    axes.set(xlabel="outer iteration", ylabel=ACCURACY)
-    axes.legend(ncols=2, loc="lower right")
+        for axes in (whole, near):
+            (drawn,) = axes.plot(
+                chosen.iteration, chosen["mean"], color=BY_K[int(k)], linestyle=line, label=label
+            )
+        by_k.setdefault(k, []).append(drawn)
+    for axes in (whole, near):
+        axes.set_xlabel("outer iteration")
+    whole.set(ylabel=ACCURACY, ylim=(CHANCE - 2, 100))
+    near.set_ylim(zoom, 100)
+    # One column of the legend for each k, filled up with nothing.
+    blank = Line2D([], [], linestyle="none", label=" ")
+    filled = [line for lines in by_k.values() for line in [*lines, blank, blank][: len(KINDS) - 1]]
+    canvas.legend(handles=filled, loc="outside upper center", ncols=len(by_k))
     return canvas
 
 
-def final_accuracies(summary: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+def final_accuracies(summary: pd.DataFrame, labels: Mapping[str, str], edge: float = float("-inf")) -> Figure:
     """Draw mean and interval of every curve, one row each, in the order of `labels`.
 
     Args:
-        summary: columns `curve`, `mean`, `low`, `high`.
+        summary: columns `curve`, `mean`, `low`, `high`, `seeds`, `diverged`.
         labels: what readers see for each curve.
+        edge: rows whose mean lies below are written at the left edge, so that the others can be told apart.
     """
     canvas, (axes,) = figure(height=0.6 + 0.24 * len(labels))
+    texts = dict(zip(summary.curve, plus_minus(summary), strict=True))
     for place, curve in zip(range(len(labels))[::-1], labels, strict=True):
         k, _, kind = curve.partition("-")
         colour = BY_K.get(int(k), BLUE) if k.isdigit() else BLUE
         mean, error = _row(summary, curve)
+        if mean < edge:
+            axes.annotate(
+                f"← {texts[curve]}", (0.01, place), xycoords=("axes fraction", "data"), va="center",
+                color=colour,
+            )  # fmt: skip
+            continue
         marker = KINDS.get(kind, ("-", "o"))[1]
         axes.errorbar([mean], [place], xerr=error, color=colour, marker=marker, linestyle="none", capsize=2)
         _note_lost(axes, summary[summary.curve == curve].iloc[0], (mean, place))

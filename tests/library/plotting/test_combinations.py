@@ -56,7 +56,7 @@ def test_a_run_that_diverges_is_not_kept_alive_by_the_window():
 def test_a_learning_curve_ends_where_a_run_diverges():
     table = history(LABELS)
     table.loc[(table.curve == "4-sum") & (table.iteration >= 300) & (table.seed == 1), "inductive"] = np.nan
-    (axes,) = plot.learning_curves(learning_curves(table), LABELS).axes
+    axes, _ = plot.learning_curves(learning_curves(table), LABELS, zoom=60.0).axes
     ends = {line.get_label(): line.get_xdata()[-1] for line in axes.lines}
     assert (ends[LABELS["4-sum"]], ends[LABELS["4-last"]]) == (200, 600)
 
@@ -90,10 +90,17 @@ def test_a_contrast_of_two_curves_is_their_difference_and_of_four_a_difference_o
 
 
 def test_figure_3_draws_every_curve_with_a_line_of_its_own():
-    (axes,) = plot.learning_curves(learning_curves(history(LABELS)), LABELS).axes
-    assert [line.get_label() for line in axes.lines] == list(LABELS.values())
-    looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
-    assert len(looks) == len(LABELS) == 10
+    drawn = plot.learning_curves(learning_curves(history(LABELS)), LABELS, zoom=60.0)
+    whole, near = drawn.axes
+    for axes in (whole, near):
+        assert [line.get_label() for line in axes.lines] == list(LABELS.values())
+        looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
+        assert len(looks) == len(LABELS) == 10
+    assert near.get_ylim() == (60.0, 100.0)
+    (legend,) = drawn.legends
+    assert [text.get_text() for text in legend.get_texts() if text.get_text().strip()] == list(
+        LABELS.values()
+    )
 
 
 def test_final_accuracies_stand_in_the_order_asked_for():
@@ -103,6 +110,15 @@ def test_final_accuracies_stand_in_the_order_asked_for():
     tops = axes.containers[0].lines[0]
     expected = summary.set_index("curve").loc["1-first", "mean"]
     assert (tops.get_xdata()[0], tops.get_ydata()[0]) == (pytest.approx(expected), len(LABELS) - 1)
+
+
+def test_a_row_far_below_the_others_is_written_at_the_edge():
+    table = accuracy(LABELS)
+    table.loc[table.curve == "1-first", "accuracy"] = [30.0, 31.0, 32.0] * 2
+    (axes,) = plot.final_accuracies(final_accuracies(table), LABELS, edge=70.0).axes
+    assert len(axes.containers) == len(LABELS) - 1
+    assert [text.get_text()[0] for text in axes.texts] == ["←"]
+    assert axes.get_xlim()[0] > 70.0
 
 
 def test_the_dial_shows_lambda_from_minus_one_to_two():
