@@ -94,6 +94,12 @@ class ConvNet:
         self, params: Params, images: Float[Tensor, "runs batch height width channels"]
     ) -> Float[Tensor, "runs batch ways"]:
         """Return the logits of every image, every run with its own weights and batch statistics."""
+        return torch.baddbmm(params["dense_bias"], self.embed(params, images), params["dense"])
+
+    def embed(
+        self, params: Params, images: Float[Tensor, "runs batch height width channels"]
+    ) -> Float[Tensor, "runs batch features"]:
+        """Return what the dense layer sees of every image."""
         runs, batch = images.shape[:2]
         # [batch, runs · channels, height, width] as PyTorch sees it, channels last in memory.
         hidden = images.permute(1, 2, 3, 0, 4).reshape(batch, self.size, self.size, -1).permute(0, 3, 1, 2)
@@ -104,8 +110,7 @@ class ConvNet:
                 hidden = F.max_pool2d(hidden, 2, ceil_mode=True)
             hidden = torch.relu(hidden)
         hidden = hidden.permute(0, 2, 3, 1).unflatten(3, (runs, self.filters))
-        hidden = hidden.permute(3, 0, 1, 2, 4).reshape(runs, batch, self.features)
-        return torch.baddbmm(params["dense_bias"], hidden, params["dense"])
+        return hidden.permute(3, 0, 1, 2, 4).reshape(runs, batch, self.features)
 
     def _convolution(self, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         runs, size = len(weight), hidden.shape[-1]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from metalib.classification import Accuracies, accuracies
+from metalib.classification import Accuracies, accuracies, nearest_mean_accuracies
 from metalib.config import TrainingConfig
 from metalib.experiments import Budget, Experiment, Unit
 from metalib.inner import SGD, Adam, AdamState, Optimizer
@@ -172,7 +172,7 @@ def score(
     family: FewShot,
     trained: Trained,
     scoring: Scoring,
-    optimizer: Callable[[TrainingConfig], Optimizer] = inner_optimizer,
+    optimizer: Callable[[TrainingConfig], Optimizer] | None = inner_optimizer,
 ) -> pd.DataFrame:
     """Score every run of a stack.
 
@@ -180,7 +180,8 @@ def score(
         family: the tasks.
         trained: the runs; Adam goes on from their moments.
         scoring: how many tasks, and how they are learned.
-        optimizer: what each run learns them with; by default, what it was trained with.
+        optimizer: what each run learns them with; by default, what it was trained with. With `None` nothing
+            is adapted, and the nearest class mean decides.
 
     Returns:
         One row per run, kind of classes, shots and mode: the mean accuracy over tasks in percent and
@@ -222,7 +223,7 @@ def _accuracies(
     classes: str,
     shots: int,
     rngs: Sequence[np.random.Generator] | None = None,
-    optimizer: Callable[[TrainingConfig], Optimizer] = inner_optimizer,
+    optimizer: Callable[[TrainingConfig], Optimizer] | None = inner_optimizer,
 ) -> list[Accuracies]:
     """Score every run; neighbouring runs with the same inner optimizer are adapted side by side."""
     episodes = [
@@ -239,6 +240,8 @@ def _accuracies(
         )
         for r, config in enumerate(configs)
     ]
+    if optimizer is None:
+        return nearest_mean_accuracies(family, phi, episodes)
     scored: list[Accuracies] = []
     for learner, members in groupby(map(optimizer, configs)):
         runs = slice(len(scored), len(scored) + len(list(members)))

@@ -3,7 +3,8 @@
 Joint training is k = 1 on few-shot tasks. As a task numbers its classes at random, no fixed network can do
 better than chance on all of them: there is nothing to learn, as on the sine waves of section 4. Pre-training
 is what section 7 means by joint training with fine-tuning: one classifier of all training classes, whose
-features are fine-tuned under a new last layer, or left as they are.
+features are fine-tuned under a new last layer, or stay as they are, under a new last layer or with the
+nearest class mean.
 
 MAML and FOMAML run with the settings that Finn et al. (2017) released for 5-way 1-shot Omniglot, which
 Table 2 quotes; but on the network and images of this paper, so that only the method differs.
@@ -118,7 +119,7 @@ def _record(unit: Unit, trained: Trained, budget: Budget) -> Result:
 
 
 def _record_pretraining(pretraining: Pretraining, trained: Trained, scoring: Scoring) -> Result:
-    """Fine-tune a new head together with the features, and alone; keep the features."""
+    """Fine-tune a new head with the features, and alone; take the nearest mean; keep the features."""
     tasks = FewShot(pretraining.pool, WAYS, TRAIN_SHOTS, SETTINGS[WAYS].batch)
     features = {name: value for name, value in trained.phi.items() if name not in HEAD}
     phi = with_new_head(trained.phi, tasks, [config.seed for config in trained.configs])
@@ -127,6 +128,7 @@ def _record_pretraining(pretraining: Pretraining, trained: Trained, scoring: Sco
     scored = [
         score(tasks, fresh, scoring).assign(fine_tuned="all"),
         score(tasks, fresh, scoring, _head_alone).assign(fine_tuned="head"),
+        score(tasks, fresh, scoring, None).assign(fine_tuned="nothing"),
     ]
     tables = {"accuracy": pd.concat(scored, ignore_index=True), "history": trained.history}
     return Result(tables, arrays(replace(trained, phi=features, inner=None)))
@@ -154,11 +156,12 @@ def by_method(reptile: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Per `shots`, `algorithm` and `mode`: `mean`, `low`, `high`. "pretraining-head" is pre-training whose
-        features stay as they are while a new head is fitted to them.
+        features stay as they are while a new head is fitted to them, "pretraining-nearest" the nearest class
+        mean of these features.
     """
     # Pre-training and joint training are both "joint" to the outer loop; their units tell them apart.
-    head_alone = others.get("fine_tuned", pd.Series("all", others.index)) == "head"
-    names = others.unit.mask(head_alone, others.unit + "-head")
+    moved = others.get("fine_tuned", pd.Series("all", others.index))
+    names = others.unit + moved.map({"head": "-head", "nothing": "-nearest"}).fillna("")
     both = pd.concat([reptile[reptile.ways == WAYS], others.assign(algorithm=names)])
     chosen = both[(both.classes == "test") & (both["mode"] != "difference")]
     return over_seeds(chosen, ["shots", "algorithm", "mode"], "accuracy")

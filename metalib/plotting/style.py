@@ -37,8 +37,9 @@ METHODS = {
     "fomaml": Look("FOMAML", ORANGE, "--", "s"),
     "maml": Look("MAML", GREEN, "-.", "^"),
     "joint": Look("joint training", VERMILLION, ":", "D"),
-    "pretraining": Look("pre-training", PURPLE, "--", "v"),
-    "pretraining-head": Look("pre-training, head", SKY, ":", "P"),
+    "pretraining": Look("pre-training, all fine-tuned", PURPLE, "--", "v"),
+    "pretraining-head": Look("pre-training, new head only", SKY, ":", "P"),
+    "pretraining-nearest": Look("pre-training, nearest mean", BLACK, "-", "*"),
     "random": Look("random weights", GREY, "-", "X"),
 }
 

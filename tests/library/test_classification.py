@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from metalib import classification
-from metalib.classification import accuracies
+from metalib.classification import accuracies, nearest_mean_accuracies
 from metalib.derivatives import value_and_gradient
 from metalib.inner import SGD, Adam, AdamState
 from metalib.params import Params
@@ -118,3 +118,33 @@ def test_an_inductive_prediction_does_not_see_the_other_held_out_images():
     )
     assert torch.equal(original[1][:, 2], changed[1][:, 2])
     assert not torch.equal(original[0][:, 2], changed[0][:, 2]), "a transductive prediction does"
+
+
+def nearest_one_at_a_time(phi: Params, task: Episodes) -> tuple[float, float]:
+    """The class whose mean embedding of length-1 vectors is closest, written out with loops."""
+    right = {"together": 0, "alone": 0}
+    support, query = task.support[0], task.query[0]
+    for mode in right:
+        for i in range(3):
+            beside = query if mode == "together" else query[i : i + 1]
+            images = FAMILY.pool.gather(torch.from_numpy(np.concatenate([support, beside]))[None])
+            vectors = FAMILY.net.embed(phi, images)[0]
+            vectors = vectors / vectors.norm(dim=1, keepdim=True)
+            asked = vectors[6 + i] if mode == "together" else vectors[6]
+            distances = [(asked - (vectors[2 * c] + vectors[2 * c + 1]) / 2).norm() for c in range(3)]
+            right[mode] += int(np.argmin(distances) == i)
+    return right["together"] / 3, right["alone"] / 3
+
+
+@pytest.mark.parametrize("width", [1, 100])
+def test_the_nearest_class_mean_side_by_side_is_that_of_one_task_at_a_time(width, monkeypatch):
+    monkeypatch.setitem(classification.IMAGES, "cpu", 4 * width)
+    runs = [FAMILY.initialize(seed) for seed in (0, 1)]
+    phi = {name: torch.cat([run[name] for run in runs]) for name in runs[0]}
+    tasks = [episodes(), episodes()]
+    scored = nearest_mean_accuracies(FAMILY, phi, tasks)
+    for run, accuracy in zip(runs, scored, strict=True):
+        expected = [nearest_one_at_a_time(run, tasks[0].tasks(t, t + 1)) for t in range(7)]
+        np.testing.assert_allclose(accuracy.transductive, [e[0] for e in expected], rtol=EXACT)
+        np.testing.assert_allclose(accuracy.inductive, [e[1] for e in expected], rtol=EXACT)
+    assert not np.array_equal(scored[0].inductive, scored[1].inductive)

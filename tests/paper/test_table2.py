@@ -107,3 +107,11 @@ def test_joint_training_of_few_shot_tasks_stays_at_chance(others):
 def test_every_meta_learner_is_far_above_joint_training(one_shot):
     for name in ("reptile", "maml", "fomaml"):
         assert one_shot.loc[name, "low"] > one_shot.loc["joint", "high"] + 20
+
+
+def test_pretrained_features_are_as_good_as_meta_learned_ones_unless_they_are_fine_tuned(one_shot):
+    """s7-finetune: the nearest class mean of features that were never meta-learned."""
+    reptile, nearest = one_shot.loc["reptile"], one_shot.loc["pretraining-nearest"]
+    assert max(reptile.low, nearest.low) < min(reptile.high, nearest.high)
+    for name in ("pretraining", "pretraining-head"):
+        assert one_shot.loc[name, "high"] < reptile.low - 20

@@ -41,7 +41,7 @@ def test_every_method_of_table_2_is_trained_and_scored(tmp_path):
     assert set(accuracy.unit) == {"maml", "fomaml", "joint", "pretraining"}
     rows = accuracy.fillna({"fine_tuned": "all"}).groupby(["unit", "fine_tuned", "shots", "classes", "mode"])
     assert (rows.size() == 1).all()
-    assert set(accuracy[accuracy.unit == "pretraining"].fine_tuned) == {"all", "head"}
+    assert set(accuracy[accuracy.unit == "pretraining"].fine_tuned) == {"all", "head", "nothing"}
     assert "pretraining/phi/conv_3" in result.arrays, "features are kept, to fine-tune them in other ways"
     assert "pretraining/phi/dense" not in result.arrays
 
@@ -141,17 +141,22 @@ def test_methods_are_told_apart_by_their_units_and_5_way_tasks_alone_count():
     assert dict(found) == {"reptile": 91.0, "joint": 71.0, "pretraining": 61.0}
 
 
-def test_pretraining_with_a_new_head_alone_is_a_method_of_its_own():
+def test_what_follows_pretraining_makes_methods_of_their_own():
     both = pd.concat(
         [
             cells("pretraining", [60.0, 61.0, 62.0], fine_tuned="all"),
             cells("pretraining", [70.0, 71.0, 72.0], fine_tuned="head"),
+            cells("pretraining", [80.0, 81.0, 82.0], fine_tuned="nothing"),
         ],
         ignore_index=True,
     )
-    found = table2_methods.by_method(cells("reptile-5-way", [90.0, 91.0, 92.0]), both)
-    means = found.set_index("algorithm")["mean"]
-    assert (means["pretraining"], means["pretraining-head"]) == (61.0, 71.0)
+    found = table2_methods.by_method(cells("reptile-5-way", [90.0, 91.0, 92.0], algorithm="reptile"), both)
+    assert dict(found.set_index("algorithm")["mean"]) == {
+        "reptile": 91.0,
+        "pretraining": 61.0,
+        "pretraining-head": 71.0,
+        "pretraining-nearest": 81.0,
+    }
 
 
 def test_what_a_detail_is_worth_is_paired_by_seed():
