@@ -21,6 +21,7 @@ from metalib.experiments import (
     late_gradients,
     runner,
 )
+from metalib.experiments.combinations import EPSILON
 from metalib.experiments.overlap import METHODS, SweepBudget, as_text, family, summary
 from metalib.params import cosine, norm
 from metalib.tasks.classes import ClassPool
@@ -145,6 +146,14 @@ def test_the_step_control_matches_the_leading_coefficient_of_sum_and_last():
     for epsilon in figure3_controls.STEPS:
         total, last = runs[f"step-{epsilon:g}-sum"], runs[f"step-{epsilon:g}-last"]
         assert sum(total.weights) * total.epsilon == sum(last.weights) * last.epsilon
+
+
+def test_the_noise_control_gathers_as_much_noise_at_the_ends_of_the_dial_as_lambda_1_at_full_step():
+    runs = figure3_controls.runs(10, 0)
+    for value in (-1, 2):
+        run = runs[f"noise-dial{value}"]
+        assert run.epsilon * sum(c**2 for c in run.weights) == pytest.approx(EPSILON)
+        assert predicted_coefficients(run.weights, 0.01).avg_grad == 1.0
 
 
 def test_cycling_overlaps_from_the_fifth_minibatch_of_25_and_above_a_batch_of_25():
