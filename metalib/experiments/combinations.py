@@ -10,7 +10,7 @@ import pandas as pd
 
 from metalib.config import TrainingConfig
 from metalib.experiments import Budget, Unit
-from metalib.experiments.fewshot import LearningCurve, Scoring, score
+from metalib.experiments.fewshot_scores import LearningCurve, Scoring, score
 from metalib.intervals import Interval, interval, over_seeds
 from metalib.store import Result
 from metalib.tasks.classes import ClassPool

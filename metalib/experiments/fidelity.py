@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from metalib.experiments import Budget, Unit
-from metalib.experiments.fewshot import SETTINGS, FewShotBudget, Scoring, on_both_pools, reptile_unit, score
+from metalib.experiments.fewshot import SETTINGS, FewShotBudget, on_both_pools, reptile_unit
+from metalib.experiments.fewshot_scores import Scoring, score
 from metalib.intervals import over_seeds
 from metalib.store import Result
 from metalib.tasks.classes import ClassPool

@@ -12,15 +12,8 @@ import numpy as np
 import pandas as pd
 
 from metalib.experiments import Budget, Unit
-from metalib.experiments.fewshot import (
-    SETTINGS,
-    FewShotBudget,
-    Scoring,
-    arrays,
-    on_both_pools,
-    reptile_unit,
-    score,
-)
+from metalib.experiments.fewshot import SETTINGS, FewShotBudget, on_both_pools, reptile_unit
+from metalib.experiments.fewshot_scores import Scoring, arrays, score
 from metalib.intervals import NORMAL, over_seeds
 from metalib.store import Result
 from metalib.tasks.classes import ClassPool

@@ -19,17 +19,8 @@ import pandas as pd
 
 from metalib.config import TrainingConfig
 from metalib.experiments import Budget, Unit
-from metalib.experiments.fewshot import (
-    SETTINGS,
-    TRAIN_SHOTS,
-    FewShotBudget,
-    Scoring,
-    arrays,
-    inner_optimizer,
-    on_both_pools,
-    reptile_configs,
-    score,
-)
+from metalib.experiments.fewshot import SETTINGS, TRAIN_SHOTS, FewShotBudget, on_both_pools, reptile_configs
+from metalib.experiments.fewshot_scores import Scoring, arrays, inner_optimizer, score
 from metalib.inner import Only, Optimizer
 from metalib.intervals import over_seeds
 from metalib.store import Result

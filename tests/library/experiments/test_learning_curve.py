@@ -8,12 +8,12 @@ import torch
 from metalib import training
 from metalib.classification import accuracies
 from metalib.experiments.combinations import config, scoring
-from metalib.experiments.fewshot import LearningCurve
+from metalib.experiments.fewshot_scores import LearningCurve, inner_optimizer, score
 from metalib.inner import SGD
 from metalib.tasks import generator
 from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot, draw_episodes
-from metalib.training import train
+from metalib.training import Trained, train
 from tests.tolerances import EXACT
 
 TASKS = 4
@@ -83,3 +83,12 @@ def test_weights_that_are_not_finite_have_no_accuracy():
     points = CURVE(RUNS, both, None, block=0)
     assert np.isfinite(points[0]).all()
     assert np.isnan(points[1]).all()
+
+
+@pytest.mark.parametrize("optimizer", [inner_optimizer, None])
+def test_weights_that_are_not_finite_have_no_score(optimizer):
+    phi = FAMILY.initialize(0)
+    both = {name: torch.cat([value, torch.full_like(value, torch.nan)]) for name, value in phi.items()}
+    scored = score(FAMILY, Trained(tuple(RUNS), both, None, pd.DataFrame(), 0.0), scoring(TASKS), optimizer)
+    assert np.isfinite(scored[scored.seed == 0].accuracy).all()
+    assert scored[scored.seed == 1].accuracy.isna().all()

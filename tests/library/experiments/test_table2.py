@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from metalib.experiments import runner, table2
-from metalib.experiments.fewshot import SETTINGS, FewShotBudget, Scoring, reptile_unit, score
+from metalib.experiments.fewshot import SETTINGS, FewShotBudget, reptile_unit
+from metalib.experiments.fewshot_scores import Scoring, score
 from metalib.intervals import over_seeds, plus_minus
 from metalib.params import norm, subtract
 from metalib.tasks.classes import ClassPool
