@@ -11,6 +11,9 @@ step        g1 + g2 moves about twice as far as g2 at the same ε. Here ε of g2
 noise       along the dial of `figure3_weights` the noise of a step grows with Σ c_i², to 5 at λ = −1 and 2.
             Here ε is a fifth, so that at these ends the noise gathered per distance is that of λ = 0 and 1
             at the full ε. Said before running it: if noise is why λ = 2 fails there, it now beats λ = 0.
+            The other reason it could have is exact on a quadratic of curvature h, where the update is
+            (1 − λαh) g_1: uphill as soon as λαh > 1. MAML's, (1 − αh)² g_1, never is. Then λ = 2 runs away
+            here as well, only later.
 momentum    Adam in the inner loop, with and without a running mean of gradients; β1 > 0 mixes earlier
             gradients into later steps.
 """

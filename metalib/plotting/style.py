@@ -82,3 +82,8 @@ def figure(rows: int = 1, columns: int = 1, height: float = 2.6, **options: Any)
     apply()
     canvas, axes = plt.subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False, **options)
     return canvas, list(axes.flat)
+
+
+def note(canvas: Figure, text: str) -> None:
+    """Write below a figure what it rests on, so that it says so wherever it is shown."""
+    canvas.supxlabel(text, x=0.99, ha="right", fontsize=7, color=GREY)

@@ -6,9 +6,17 @@ import pytest
 from matplotlib import pyplot as plt
 
 from metalib.experiments import figure3, figure3_weights
-from metalib.experiments.combinations import contrast, differences, final_accuracies, learning_curves
+from metalib.experiments.combinations import (
+    contrast,
+    differences,
+    final_accuracies,
+    learning_curves,
+    stated_budget,
+)
 from metalib.experiments.overlap import METHODS
 from metalib.plotting import combinations as plot
+from metalib.plotting.style import note
+from metalib.store import Result
 from tests.tolerances import EXACT
 
 LABELS = {curve.name: curve.label for curve in figure3.CURVES}
@@ -150,3 +158,12 @@ def test_late_gradients_have_a_panel_per_initialization():
     panels = plot.late_gradients(summary, {"random": "random weights", "trained": "trained"}, "fall").axes
     assert [axes.get_title() for axes in panels] == ["random weights", "trained"]
     assert panels[0].get_ylabel() == "fall"
+
+
+def test_a_figure_can_say_of_itself_how_long_its_runs_were():
+    ran = {"iterations": 2_000, "seeds": [0, 1, 2], "evaluation_tasks": 200}
+    text = stated_budget(Result({}, provenance={"config": ran}))
+    assert text == "2,000 outer iterations (paper: 40,000), 3 seeds, 200 tasks each"
+    canvas = plot.final_accuracies(final_accuracies(accuracy(LABELS)), LABELS)
+    note(canvas, text)
+    assert canvas.get_supxlabel() == text
