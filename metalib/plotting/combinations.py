@@ -140,32 +140,43 @@ def sweep(summary: pd.DataFrame, labels: Mapping[str, str], xlabel: str, overlap
     return canvas
 
 
-def late_gradients(summary: pd.DataFrame, titles: Mapping[str, str], label: str) -> Figure:
-    """Draw what is measured at every inner step, for fresh images and for seen ones.
+def late_gradients(summaries: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> Figure:
+    """Draw what is measured at inner steps, for fresh images and for seen ones.
 
     Args:
-        summary: columns `initialization`, `images`, `step`, `mean`, `low`, `high`.
-        titles: what readers see for each initialization, one panel each.
-        label: what is measured, with its unit.
+        summaries: by what is measured, with its unit, one row of panels each: columns `initialization`,
+            `images`, `step`, `mean`, `low`, `high`.
+        titles: what readers see for each initialization, one column of panels each.
     """
-    canvas, panels = figure(columns=len(titles), height=2.6)
-    for axes, (initialization, title) in zip(panels, titles.items(), strict=True):
-        for images, colour, line, marker, shift in (
-            ("fresh", BLUE, "-", "o", -0.06),
-            ("seen", ORANGE, "--", "s", 0.06),
-        ):
-            rows = (summary.initialization == initialization) & (summary.images == images)
-            chosen = summary[rows].sort_values("step")
-            errors = (chosen["mean"] - chosen.low, chosen.high - chosen["mean"])
-            axes.errorbar(
-                chosen.step + shift, chosen["mean"], yerr=errors, color=colour, linestyle=line,
-                marker=marker, capsize=2, label=f"{images} images in steps 4 to 6",
-            )  # fmt: skip
-        axes.axhline(0.0, color=GREY, linewidth=1)
-        axes.set(title=title, xlabel="inner step $i$")
-    panels[0].set_ylabel(label)
+    canvas, panels = figure(len(summaries), len(titles), height=1.9, sharex=True)
+    place = iter(panels)
+    for label, summary in summaries.items():
+        for initialization in titles:
+            axes = next(place)
+            _fresh_and_seen(axes, summary[summary.initialization == initialization])
+            axes.axhline(0.0, color=GREY, linewidth=1)
+            if initialization == next(iter(titles)):
+                axes.set_ylabel(label)
+    for axes, title in zip(panels, titles.values(), strict=False):
+        axes.set_title(title)
+    for axes in panels[-len(titles) :]:
+        axes.set_xlabel("inner step $i$")
+        axes.set_xticks(sorted(summary.step.unique()))
     canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return canvas
+
+
+def _fresh_and_seen(axes: Axes, summary: pd.DataFrame) -> None:
+    for images, colour, line, marker, shift in (
+        ("fresh", BLUE, "-", "o", -0.06),
+        ("seen", ORANGE, "--", "s", 0.06),
+    ):
+        chosen = summary[summary.images == images].sort_values("step")
+        errors = (chosen["mean"] - chosen.low, chosen.high - chosen["mean"])
+        axes.errorbar(
+            chosen.step + shift, chosen["mean"], yerr=errors, color=colour, linestyle=line,
+            marker=marker, capsize=2, label=f"{images} images",
+        )  # fmt: skip
 
 
 def _note_lost(axes: Axes, row: pd.Series, place: tuple[float, float]) -> None:

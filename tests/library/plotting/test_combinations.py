@@ -150,20 +150,24 @@ def test_a_sweep_marks_where_minibatches_overlap():
     assert not bare.texts
 
 
-def test_late_gradients_have_a_panel_per_initialization():
+def test_late_gradients_have_a_row_per_measure_and_a_column_per_initialization():
     summary = pd.DataFrame(
-        {"initialization": start, "images": images, "step": step, "mean": 0.1, "low": 0.0, "high": 0.2}
-        for start in ("random", "trained") for images in ("fresh", "seen") for step in range(1, 7)
+        {"initialization": start, "images": images, "step": step, "mean": step, "low": 0.0, "high": 9.0}
+        for start in ("random", "trained") for images in ("fresh", "seen") for step in (6, 4, 5)
     )  # fmt: skip
-    panels = plot.late_gradients(summary, {"random": "random weights", "trained": "trained"}, "fall").axes
-    assert [axes.get_title() for axes in panels] == ["random weights", "trained"]
-    assert panels[0].get_ylabel() == "fall"
+    titles = {"random": "random weights", "trained": "trained"}
+    panels = plot.late_gradients({"fall": summary, "length": summary}, titles).axes
+    assert [axes.get_title() for axes in panels] == ["random weights", "trained", "", ""]
+    assert [axes.get_ylabel() for axes in panels] == ["fall", "", "length", ""]
+    for axes in panels:
+        assert axes.get_legend_handles_labels()[1] == ["fresh images", "seen images"]
+        assert list(axes.lines[0].get_ydata()) == [4, 5, 6]
 
 
 def test_a_figure_can_say_of_itself_how_long_its_runs_were():
-    ran = {"iterations": 2_000, "seeds": [0, 1, 2], "evaluation_tasks": 200}
+    ran = {"iterations": 2_000, "seeds": [0, 1, 2]}
     text = stated_budget(Result({}, provenance={"config": ran}))
-    assert text == "2,000 outer iterations (paper: 40,000), 3 seeds, 200 tasks each"
+    assert text == "2,000 outer iterations (paper: 40,000), 3 seeds"
     canvas = plot.final_accuracies(final_accuracies(accuracy(LABELS)), LABELS)
     note(canvas, text)
     assert canvas.get_supxlabel() == text
