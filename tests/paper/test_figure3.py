@@ -1,4 +1,4 @@
-"""Section 6.2 and Figure 3: verdicts from the stored runs on Omniglot, and what the theory says of weights."""
+"""Section 6.2 and Figure 3: verdicts from the stored runs on Omniglot, and the theory of other weights."""
 
 import math
 from pathlib import Path
