@@ -29,6 +29,14 @@ class Interval(NamedTuple):
         """Write the mean and the half width, as in 0.105 ± 0.011."""
         return f"{self.mean:.3g} ± {(self.high - self.low) / 2:.2g}"
 
+    def __format__(self, spec: str) -> str:
+        """Write both numbers as asked for.
+
+        >>> f"{Interval(4.9, 4.5, 5.3):.1f}"
+        '4.9 ± 0.4'
+        """
+        return f"{self.mean:{spec}} ± {(self.high - self.low) / 2:{spec}}" if spec else str(self)
+
 
 def interval(values: Float[np.ndarray, " n"]) -> Interval:
     """Return the mean of independent values with Student's interval, x̄ ± t_{n−1} s / √n.
