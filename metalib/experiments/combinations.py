@@ -126,6 +126,20 @@ def learning_curves(history: pd.DataFrame, window: int = 10, value: str = "induc
     return over_seeds(ordered.assign(smooth=smooth), ["curve", "iteration"], "smooth")
 
 
+def late_losses(history: pd.DataFrame) -> pd.DataFrame:
+    """Return the training losses at the end of training, in nats per image, for minibatches of 25.
+
+    Args:
+        history: the table of that name, one row per curve, seed and iteration.
+
+    Returns:
+        Per curve `loss_before`, L_1(φ_1), and `loss_after`, L_k(φ_k): medians over the seeds and the last
+        fifth of training.
+    """
+    late = history[history.iteration > 0.8 * history.iteration.max()]
+    return late.groupby("curve")[["loss_before", "loss_after"]].median() / BATCH
+
+
 def final_accuracies(accuracy: pd.DataFrame, mode: str = "inductive") -> pd.DataFrame:
     """Return the accuracy of every curve after training: mean and interval over the seeds."""
     return over_seeds(accuracy[accuracy["mode"] == mode], ["curve"], "accuracy")

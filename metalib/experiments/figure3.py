@@ -1,9 +1,10 @@
 """Figure 3: which inner gradients matter? (Nichol et al. 2018, section 6.2 and table 5)
 
-Declared, because the paper does not say it: the k minibatches come from 5k images per class, so that they
-can be disjoint (`figure3-controls` has runs on 20 images per class for every k). An average is the sum
-divided by k, at the same outer step size of 0.25: table 5 gives one outer step size, and the authors' code
-can only move by a share of the whole displacement.
+Declared, because the paper leaves it open: the k minibatches come from 5k images per class, just enough
+to be disjoint. "Four non-overlapping mini-batches in each inner-loop" can also be read as 20 images per
+class for every k, and `figure3-controls` has runs on these. An average is the sum divided by k, at the same
+outer step size of 0.25: table 5 gives one outer step size, and the authors' code can only move by a share of
+the whole displacement.
 """
 
 from __future__ import annotations

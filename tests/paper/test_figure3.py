@@ -1,8 +1,10 @@
 """Section 6.2 and Figure 3: verdicts from the stored runs on Omniglot, and the theory of other weights."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -10,6 +12,8 @@ from metalib.experiments import combinations, figure3
 from metalib.inner import SGD, inner_loop
 from metalib.meta_gradients import combination, maml
 from metalib.store import load_result
+from metalib.tasks.glyphs import glyphs
+from metalib.training import train
 from tests.tolerances import EXACT
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -47,23 +51,26 @@ def controls():
     return load_result(RESULTS / "figure3-controls" / BUDGET)
 
 
-def late_loss(stored):
-    """Median losses per image over the last fifth of training, before adaptation and at its end."""
-    history = stored.tables["history"]
-    late = history[history.iteration > 0.8 * history.iteration.max()]
-    return late.groupby("curve")[["loss_before", "loss_after"]].median() / combinations.BATCH
+def late_losses(stored):
+    """Losses of every curve at the end of training, in units of the loss of guessing."""
+    return combinations.late_losses(stored.tables["history"]) / math.log(5)
 
 
 def test_figure_3_has_its_ten_curves_with_the_papers_settings_and_a_stated_budget(stored):
-    units = stored.provenance["config"]["units"]
-    assert len(units) == 10 * 3
-    for unit in units:
+    config = stored.provenance["config"]
+    curves = [curve.weights for curve in figure3.CURVES]
+    assert len(curves) == len(set(curves)) == 10
+    ran = sorted((tuple(run["weights"]), run["seed"]) for unit in config["units"] for run in unit["runs"])
+    assert ran == sorted((weights, seed) for weights in curves for seed in (0, 1, 2))
+    for unit in config["units"]:
         (run,) = unit["runs"]
         assert (run["alpha"], run["inner"], run["tasks"]) == (0.003, "sgd", 1)
         assert (run["epsilon"], run["epsilon_final"]) == (0.25, 0.0)
         assert run["iterations"] >= 10_000
         assert "batch=25, scheme='disjoint'" in unit["family"]
         assert f"shots={5 * run['k']}," in unit["family"]
+    assert config["evaluation_tasks"] >= 500
+    assert combinations.stated_budget(stored).startswith("10,000 outer iterations (paper: 40,000)")
 
 
 def test_after_2000_iterations_the_extremes_are_more_than_20_points_apart(stored):
@@ -89,9 +96,9 @@ def test_sums_and_averages_improve_with_more_minibatches(accuracy, kind):
 
 
 def test_last_gradients_do_not_measurably_improve_with_more_minibatches(accuracy):
-    """Where we differ from the paper."""
+    """The paper says they do: undecided, for up to three points."""
     gain = combinations.contrast(accuracy, {"4-last": 1, "2-last": -1})
-    assert gain.low < 0 < gain.high
+    assert gain.low < 0 < gain.high < 3
 
 
 def test_the_sum_gains_more_from_minibatches_than_the_last_gradient_does(accuracy):
@@ -99,19 +106,29 @@ def test_the_sum_gains_more_from_minibatches_than_the_last_gradient_does(accurac
     assert gain.low > 0
 
 
-def test_the_share_of_avg_grad_inner_does_not_rank_the_curves(accuracy):
-    """By it g4 would lead the sum of four."""
+@pytest.mark.parametrize("lower", ["4-average", "2-last"])
+def test_at_equal_step_a_larger_share_of_avg_grad_inner_is_not_better(accuracy, lower):
+    """g4 has share 3, its average 1.5, g2 share 1 and the same noise."""
     shares = {
         curve.name: sum(i * c for i, c in enumerate(curve.weights)) / sum(curve.weights)
         for curve in figure3.CURVES
     }
-    assert shares["4-last"] == 2 * shares["4-sum"]
-    assert combinations.contrast(accuracy, {"4-sum": 1, "4-last": -1}).low > 0
+    assert shares["4-last"] >= 2 * shares[lower]
+    found = combinations.contrast(accuracy, {"4-last": 1, lower: -1})
+    assert found.low < 0
+    assert found.high < 3
 
 
-def test_without_avg_grad_inner_or_against_it_nothing_is_learned(turned):
-    for curve in ("dial-1", "dial0"):
-        assert turned.loc[curve, "low"] < turned.loc["start", "high"]
+def test_what_was_foreseen_of_the_dial_came_true_but_for_avg_grad_inner_alone(weights):
+    foreseen = [("dial2", "dial-1"), ("dial1", "dial0"), ("dial0", "dial-1"), ("maml", "dial2")]
+    found = combinations.differences(weights.tables["accuracy"], [*foreseen, ("difference", "start")])
+    assert list(found.low > 0) == [True, True, True, True, False]
+
+
+def test_against_avg_grad_inner_training_unlearns_and_without_it_is_not_seen_to_gain(weights, turned):
+    assert turned.loc["dial-1", "high"] < turned.loc["start", "low"]
+    without = combinations.contrast(weights.tables["accuracy"], {"dial0": 1, "start": -1})
+    assert without.low < 0
     for value in ("0.5", "1"):
         assert turned.loc[f"dial{value}", "low"] > turned.loc["start", "high"]
 
@@ -127,18 +144,40 @@ def test_twice_fomamls_share_fails_in_the_first_order_form_and_not_in_mamls(turn
 
 
 def test_first_order_forms_of_a_large_share_run_away_in_the_loss_before_adaptation(weights):
-    before = late_loss(weights).loss_before / math.log(5)
+    before = late_losses(weights).loss_before
     for curve in ("dial2", "difference", "difference-4", "4-like-maml"):
-        assert before[curve] > 1e3
+        assert before[curve] > 1e9
+    for curve in ("dial1", "4-last"):
+        assert 2 < before[curve] < 6
     for curve in ("dial-1", "dial0", "dial0.5", "maml", "start"):
         assert before[curve] < 1.3
 
 
-def test_without_its_noise_the_far_end_of_the_dial_still_runs_away(controls):
+def test_with_a_smaller_alpha_and_the_same_outer_step_nothing_runs_away():
+    """On glyphs, 150 iterations: α a tenth and the weights ten times as large."""
+    family = combinations.disjoint_family(glyphs(), 2)
+
+    def last_loss(shrink):
+        run = combinations.config((-shrink, 2 * shrink), 150, seed=0)
+        trained = train(family, [replace(run, alpha=run.alpha / shrink)], keep_diverged=True)
+        return trained.history.loss_before.iloc[-1] / combinations.BATCH
+
+    assert last_loss(1) > 10 * math.log(5) > last_loss(10)
+
+
+def test_with_less_noise_the_far_end_of_the_dial_still_runs_away(weights, controls):
     """Noise was one of two reasons it could have; the other was said before the runs were made."""
-    found = combinations.contrast(controls.tables["accuracy"], {"noise-dial2": 1, "noise-dial0": -1})
-    assert found.high < -20
-    assert late_loss(controls).loss_before["noise-dial2"] > 1e3 * math.log(5)
+    accuracy = pd.concat([weights.tables["accuracy"], controls.tables["accuracy"]])
+    for joint in ("dial0", "noise-dial0"):  # of equal noise, and of equal ε
+        assert combinations.contrast(accuracy, {"noise-dial2": 1, joint: -1}).high < -10
+    assert late_losses(controls).loss_before["noise-dial2"] > 1e3
+
+
+def test_at_equal_distance_a_fifth_of_the_noise_makes_the_loss_no_smaller(weights, controls):
+    """ε summed over all of a run at ε / 5 is ε summed over 211 of 2,000 iterations at ε."""
+    ended = controls.tables["history"].query("curve == 'noise-dial2' and iteration == 2000").loss_before
+    passed = weights.tables["history"].query("curve == 'dial2' and iteration == 200").loss_before
+    assert ended.min() > passed.max()
 
 
 def test_at_equal_noise_one_share_of_avg_grad_inner_is_better_than_none(controls):
@@ -146,29 +185,36 @@ def test_at_equal_noise_one_share_of_avg_grad_inner_is_better_than_none(controls
     assert found.low > 0
 
 
-def test_at_equal_data_more_inner_steps_still_help_the_sum_and_not_the_last_gradient(controls):
+def test_at_equal_data_a_second_step_helps_and_two_more_help_the_sum_and_not_the_last_gradient(controls):
     accuracy = controls.tables["accuracy"]
+    for kind in ("sum", "average", "last"):
+        assert combinations.contrast(accuracy, {f"data-2-{kind}": 1, "data-1-first": -1}).low > 10
     gain = {
         kind: combinations.contrast(accuracy, {f"data-4-{kind}": 1, f"data-2-{kind}": -1})
         for kind in ("sum", "last")
     }
     assert gain["sum"].low > 0
-    assert gain["last"].low < 0 < gain["last"].high
+    assert gain["last"].low < 0
+    assert gain["last"].high < 2
 
 
-@pytest.mark.parametrize("epsilon", ["0.25", "0.5"])
-def test_at_equal_step_two_step_reptile_is_below_two_step_fomaml(controls, epsilon):
-    names = {f"step-{epsilon}-last": 1, f"step-{epsilon}-sum": -1}
-    assert combinations.contrast(controls.tables["accuracy"], names).low > 0
+def test_at_equal_step_two_step_reptile_is_below_two_step_fomaml_at_two_of_three_step_sizes(controls):
+    ahead = [
+        combinations.contrast(
+            controls.tables["accuracy"], {f"step-{epsilon}-last": 1, f"step-{epsilon}-sum": -1}
+        )
+        for epsilon in ("0.125", "0.25", "0.5")
+    ]
+    assert [found.low > 0 for found in ahead] == [False, True, True]
 
 
 @pytest.mark.parametrize("kind", ["sum", "last"])
-def test_momentum_in_the_inner_loop_turns_training_back_into_joint_training(controls, kind):
+def test_momentum_costs_more_than_10_points_and_leaves_the_last_training_loss_near_guessing(controls, kind):
     names = {f"momentum-0-{kind}": 1, f"momentum-0.9-{kind}": -1}
     assert combinations.contrast(controls.tables["accuracy"], names).low > 10
-    loss = late_loss(controls).loc[f"momentum-0.9-{kind}"]
-    assert loss.loss_before == pytest.approx(math.log(5), rel=0.03)
-    assert loss.loss_after > 0.8 * math.log(5)
+    losses = late_losses(controls).loss_after
+    assert losses[f"momentum-0.9-{kind}"] > 0.85
+    assert losses[f"momentum-0-{kind}"] < 0.4
 
 
 @pytest.mark.parametrize("alpha_h", [0.1, 0.4, 0.6, 0.9])
@@ -185,3 +231,13 @@ def test_on_a_quadratic_the_dial_goes_uphill_where_lambda_alpha_h_exceeds_1_and_
     assert dialled / first == pytest.approx(1.0 - dial * alpha_h, rel=EXACT, abs=EXACT)
     assert (dialled / first < 0) == (dial * alpha_h > 1)
     assert maml(trajectory)["w"].item() / first == pytest.approx((1.0 - alpha_h) ** 2, rel=EXACT)
+
+
+@pytest.mark.parametrize("alpha_h", [0.20, 0.21])
+def test_on_a_quadratic_2_g4_minus_g1_turns_uphill_between_0_20_and_0_21(alpha_h):
+    alpha, phi = 0.1, {"w": torch.tensor([[1.5]], dtype=torch.float64)}
+    h = alpha_h / alpha
+    trajectory = inner_loop([lambda p: 0.5 * h * (p["w"] ** 2).sum(1)] * 4, phi, SGD(alpha))
+    factor = combination(trajectory, (-1.0, 0.0, 0.0, 2.0))["w"].item() / trajectory.g[0]["w"].item()
+    assert factor == pytest.approx(2 * (1 - alpha_h) ** 3 - 1, rel=EXACT, abs=EXACT)
+    assert (factor < 0) == (alpha_h > 0.205)

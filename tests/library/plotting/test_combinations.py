@@ -10,6 +10,7 @@ from metalib.experiments.combinations import (
     contrast,
     differences,
     final_accuracies,
+    late_losses,
     learning_curves,
     stated_budget,
 )
@@ -52,6 +53,16 @@ def test_learning_curves_are_smoothed_within_a_seed_and_averaged_over_seeds():
     assert smooth.loc[("b", 400), "mean"] == pytest.approx(expected, rel=EXACT)
     first = np.mean([raw["a", seed, 100] for seed in (0, 1, 2)])
     assert smooth.loc[("a", 100), "mean"] == pytest.approx(first, rel=EXACT)
+
+
+def test_late_losses_are_medians_of_the_last_fifth_per_image():
+    table = pd.DataFrame(
+        {"curve": "a", "seed": seed, "iteration": i, "loss_before": 25.0 * i * (1 + seed), "loss_after": i}
+        for seed in (0, 1, 2) for i in range(1, 11)
+    )  # fmt: skip
+    found = late_losses(table).loc["a"]
+    assert found.loss_before == pytest.approx(np.median([9, 10, 18, 20, 27, 30]), rel=EXACT)
+    assert found.loss_after == pytest.approx(9.5 / 25, rel=EXACT)
 
 
 def test_a_run_that_diverges_is_not_kept_alive_by_the_window():
