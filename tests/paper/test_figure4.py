@@ -1,0 +1,119 @@
+"""Section 6.3 and Figure 4: verdicts from the stored runs on Omniglot."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metalib.experiments import figure4a, late_gradients, overlap
+from metalib.experiments.combinations import contrast, late_losses
+from metalib.intervals import over_seeds
+from metalib.meta_gradients import fomaml_weights
+from metalib.store import load_result
+from metalib.tasks.glyphs import glyphs
+from metalib.taylor import predicted_coefficients
+
+RESULTS = Path(__file__).parents[2] / "results"
+BUDGET = "laptop"
+UNHARMED = ("reptile", "separate")
+"""What does not share its tail, or does not live from the tail alone."""
+
+
+def stored(name):
+    return load_result(RESULTS / name / BUDGET)
+
+
+@pytest.fixture(scope="module")
+def inner_iterations():
+    return stored("figure4a").tables["accuracy"]
+
+
+@pytest.fixture(scope="module")
+def gradients():
+    late = stored("late-gradients").tables["gradients"]
+    return late[late.step > late_gradients.MINIBATCHES // 2]
+
+
+def images_seen_before(method, k):
+    """Mean number of images of the last minibatch that an earlier one held."""
+    drawn = overlap.family(glyphs(), method, batch=25).draw(0, block=0, tasks=1, steps=k)["image"][:, 0]
+    return np.mean([np.isin(task[-1], task[:-1]).sum() for task in drawn])
+
+
+def more_than(accuracy, good, bad, name):
+    """By how much the shared tail falls from one point to the next, beyond another method."""
+    weights = {
+        f"shared-cycling-{good}": 1,
+        f"shared-cycling-{bad}": -1,
+        f"{name}-{good}": -1,
+        f"{name}-{bad}": 1,
+    }
+    return contrast(accuracy, weights)
+
+
+@pytest.mark.parametrize("name", ["figure4a"])
+def test_every_point_has_2000_iterations_and_three_seeds(name):
+    config = stored(name).provenance["config"]
+    assert all(run["iterations"] >= 2_000 for unit in config["units"] for run in unit["runs"])
+    assert config["seeds"] == [0, 1, 2]
+    assert all("name='Omniglot'" in unit["family"] for unit in config["units"])
+
+
+def test_cycling_meets_an_image_again_from_the_fifth_minibatch_on_and_a_separate_tail_never():
+    _, cycling, replacement, separate = overlap.METHODS
+    assert [images_seen_before(cycling, k) for k in (2, 4, 5, 8)] == [0, 0, 25, 25]
+    assert [images_seen_before(separate, k) for k in (2, 4, 5, 8)] == [0, 0, 0, 0]
+    gradual = [images_seen_before(replacement, k) for k in (2, 4, 5, 8)]
+    assert gradual == pytest.approx([25 * (1 - 0.75 ** (k - 1)) for k in (2, 4, 5, 8)], rel=0.1)
+
+
+def test_to_leading_order_the_shared_tail_gets_better_with_k():
+    """So that its drop lies beyond the expansion."""
+    shares = [-predicted_coefficients(fomaml_weights(k), 1.0).avg_grad_inner for k in figure4a.GRIDS[BUDGET]]
+    assert shares == sorted(shares)
+
+
+@pytest.mark.parametrize("name", UNHARMED)
+def test_shared_tail_falls_when_a_fifth_minibatch_returns_to_old_images(inner_iterations, name):
+    assert more_than(inner_iterations, 4, 5, name).low > 20
+
+
+def test_before_images_return_the_shared_tail_is_within_five_points_of_the_separate_one(inner_iterations):
+    for k in (3, 4):
+        behind = contrast(inner_iterations, {f"separate-{k}": 1, f"shared-cycling-{k}": -1})
+        assert behind.high < 5
+
+
+def test_with_replacement_the_shared_tail_degrades_gradually(inner_iterations):
+    first = contrast(inner_iterations, {"shared-replacement-4": 1, "shared-replacement-5": -1})
+    then = contrast(inner_iterations, {"shared-replacement-5": 1, "shared-replacement-8": -1})
+    drop = contrast(inner_iterations, {"shared-cycling-4": 1, "shared-cycling-5": -1})
+    assert first.low > 0
+    assert then.low > 0
+    assert first.high < drop.low
+
+
+@pytest.mark.parametrize("name", UNHARMED)
+def test_reptile_and_a_separate_tail_stay_good_up_to_eight_iterations(inner_iterations, name):
+    assert contrast(inner_iterations, {f"{name}-4": 1, f"{name}-8": -1}).mean < 3
+    assert contrast(inner_iterations, {f"{name}-8": 1, "shared-cycling-8": -1}).low > 10
+
+
+def test_the_shared_tail_fits_the_images_it_is_trained_on_better_than_the_separate_one():
+    losses = late_losses(stored("figure4a").tables["history"]).loss_after
+    assert losses["shared-cycling-5"] < losses["separate-5"]
+
+
+@pytest.mark.parametrize("initialization", ["random", "reptile", "shared-tail"])
+def test_late_gradients_on_seen_images_lower_the_held_out_loss_less(gradients, initialization):
+    chosen = gradients[(gradients.images == "difference") & (gradients.initialization == initialization)]
+    total = chosen.groupby(["initialization", "seed"]).decrease.sum().reset_index()
+    assert over_seeds(total, ["initialization"], "decrease").low.item() > 0
+
+
+def test_late_gradients_on_seen_images_are_short_rather_than_wrong(gradients):
+    """From trained weights: less than a third as long, and at least two thirds of the cosine."""
+    trained = gradients[gradients.initialization != "random"]
+    means = trained.groupby(["initialization", "step", "images"])[["length", "cosine"]].mean().unstack()
+    assert (means.length.seen < means.length.fresh / 3).all()
+    assert (means.cosine.seen > means.cosine.fresh * 2 / 3).all()
