@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from metalib.experiments import figure4a, late_gradients, overlap
@@ -51,7 +52,7 @@ def more_than(accuracy, good, bad, name):
     return contrast(accuracy, weights)
 
 
-@pytest.mark.parametrize("name", ["figure4a"])
+@pytest.mark.parametrize("name", ["figure4a", "figure4-sensitivity"])
 def test_every_point_has_2000_iterations_and_three_seeds(name):
     config = stored(name).provenance["config"]
     assert all(run["iterations"] >= 2_000 for unit in config["units"] for run in unit["runs"])
@@ -91,6 +92,17 @@ def test_with_replacement_the_shared_tail_degrades_gradually(inner_iterations):
     assert first.low > 0
     assert then.low > 0
     assert first.high < drop.low
+
+
+@pytest.mark.parametrize(("shots", "k"), [(10, 2), (15, 3)])
+def test_with_fewer_images_per_class_the_drop_comes_earlier_as_foreseen(inner_iterations, shots, k):
+    accuracy = stored("figure4-sensitivity").tables["accuracy"]
+    good, bad = f"shared-cycling-shots-{shots}-k-{k}", f"shared-cycling-shots-{shots}-k-{k + 1}"
+    assert contrast(accuracy, {good: 1, bad: -1}).low > 15
+    # Reptile at the same place does not mind the smaller number of images.
+    both = pd.concat([accuracy, inner_iterations])
+    fewer = contrast(both, {f"reptile-shots-{shots}-k-{k + 1}": 1, f"reptile-{k + 1}": -1})
+    assert fewer.mean > -5
 
 
 @pytest.mark.parametrize("name", UNHARMED)
