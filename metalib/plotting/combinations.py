@@ -109,24 +109,38 @@ def dial(summary: pd.DataFrame, others: Mapping[str, tuple[float, str]]) -> Figu
     return canvas
 
 
-def sweep(summary: pd.DataFrame, labels: Mapping[str, str], xlabel: str, overlap: float | None) -> Figure:
+def sweep(
+    summary: pd.DataFrame,
+    labels: Mapping[str, str],
+    xlabel: str,
+    overlap: float | None = None,
+    scale: str = "linear",
+) -> Figure:
     """Draw a panel of Figure 4: accuracy against what is swept, one curve per method.
 
     Args:
         summary: columns `method`, `value`, `mean`, `low`, `high`.
-        labels: what readers see for each method.
+        labels: what readers see for each method. Those without a row keep their look free, so that a
+            method looks the same in all panels.
         xlabel: what is swept.
         overlap: from where on the last cycling minibatch must hold images of earlier ones; `None` for
             nowhere.
+        scale: of what is swept, "linear" or "log".
     """
     canvas, (axes,) = figure(height=3.0)
+    axes.set_xscale(scale)
     for (method, label), colour, line, marker in zip(labels.items(), CYCLE, LINES, MARKERS, strict=False):
         chosen = summary[summary.method == method].sort_values("value")
+        if chosen.empty:
+            continue
         errors = (chosen["mean"] - chosen.low, chosen.high - chosen["mean"])
         axes.errorbar(
             chosen.value, chosen["mean"], yerr=errors, color=colour, linestyle=line, marker=marker,
             capsize=2, label=label,
         )  # fmt: skip
+    values = sorted(summary.value.unique())
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.minorticks_off()
     for _, row in summary.iterrows():
         _note_lost(axes, row, (row.value, row["mean"]))
     if overlap is not None:

@@ -52,7 +52,7 @@ def more_than(accuracy, good, bad, name):
     return contrast(accuracy, weights)
 
 
-@pytest.mark.parametrize("name", ["figure4a", "figure4-sensitivity"])
+@pytest.mark.parametrize("name", ["figure4a", "figure4b", "figure4c", "figure4-sensitivity"])
 def test_every_point_has_2000_iterations_and_three_seeds(name):
     config = stored(name).provenance["config"]
     assert all(run["iterations"] >= 2_000 for unit in config["units"] for run in unit["runs"])
@@ -92,6 +92,24 @@ def test_with_replacement_the_shared_tail_degrades_gradually(inner_iterations):
     assert first.low > 0
     assert then.low > 0
     assert first.high < drop.low
+
+
+@pytest.mark.parametrize("name", UNHARMED)
+def test_shared_tail_falls_when_minibatches_of_more_than_25_return_to_old_images(name):
+    assert more_than(stored("figure4b").tables["accuracy"], 25, 35, name).low > 10
+
+
+@pytest.mark.parametrize("step", ["0.1", "0.3", "1"])
+def test_at_no_outer_step_size_is_the_shared_tail_level_with_reptile(step):
+    accuracy = stored("figure4c").tables["accuracy"]
+    assert contrast(accuracy, {f"reptile-{step}": 1, f"shared-cycling-{step}": -1}).low > 0
+
+
+def test_a_longer_outer_step_does_not_make_up_for_a_short_last_gradient():
+    accuracy = stored("figure4c").tables["accuracy"]
+    longer = contrast(accuracy, {"shared-cycling-4": 1, "shared-cycling-1": -1})
+    assert longer.high < 10
+    assert contrast(accuracy, {"reptile-1": 1, "shared-cycling-4": -1}).low > 20
 
 
 @pytest.mark.parametrize(("shots", "k"), [(10, 2), (15, 3)])

@@ -157,8 +157,25 @@ def test_a_sweep_marks_where_minibatches_overlap():
     (axes,) = plot.sweep(summary, labels, "inner iterations $k$", overlap=4.5).axes
     assert list(axes.lines[0].get_xdata()) == [2, 4, 8]
     assert [text.get_text() for text in axes.texts] == ["minibatches overlap"]
-    (bare,) = plot.sweep(summary, labels, "inner iterations $k$", overlap=None).axes
+    (bare,) = plot.sweep(summary, labels, "inner iterations $k$").axes
     assert not bare.texts
+
+
+def test_a_method_looks_the_same_in_a_sweep_that_lacks_another():
+    labels = {method.name: method.label for method in METHODS}
+    summary = pd.DataFrame(
+        {"method": name, "value": value, "mean": 90.0, "low": 89.0, "high": 91.0, "seeds": 3, "diverged": 0}
+        for name in labels for value in (0.1, 4.0)
+    )  # fmt: skip
+
+    def look(table):
+        (axes,) = plot.sweep(table, labels, "outer step size", scale="log").axes
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["0.1", "4"]
+        return {c.get_label(): (c.lines[0].get_color(), c.lines[0].get_marker()) for c in axes.containers}
+
+    whole, lacking = look(summary), look(summary[summary.method != METHODS[2].name])
+    assert list(lacking) == [method.label for i, method in enumerate(METHODS) if i != 2]
+    assert lacking.items() <= whole.items()
 
 
 def test_late_gradients_have_a_row_per_measure_and_a_column_per_initialization():
