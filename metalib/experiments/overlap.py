@@ -169,4 +169,4 @@ def as_text(points: pd.DataFrame, swept: str) -> str:
     wide = cells.pivot(index="method", columns="value", values="text")
     shown = [titles[method.name] for method in METHODS if titles[method.name] in wide.index]
     wide.columns = pd.Index([f"{value:g}" for value in wide.columns], name=swept)
-    return str(wide.loc[shown].rename_axis(index=None).to_string())
+    return str(wide.loc[shown].rename_axis(index=None).fillna("").to_string())
