@@ -41,6 +41,12 @@ def images_seen_before(method, k):
     return np.mean([np.isin(task[-1], task[:-1]).sum() for task in drawn])
 
 
+def share_of_self_pairs(method, k):
+    """Mean share of the pairs (image of the last minibatch, image of an earlier one) that are one image."""
+    drawn = overlap.family(glyphs(), method, batch=25).draw(0, block=0, tasks=1, steps=k)["image"][:, 0]
+    return np.mean([(task[-1] == image).mean() for task in drawn for image in task[:-1].flat])
+
+
 def more_than(accuracy, good, bad, name):
     """By how much the shared tail falls from one point to the next, beyond another method."""
     weights = {
@@ -68,8 +74,7 @@ def test_cycling_meets_an_image_again_from_the_fifth_minibatch_on_and_a_separate
     assert gradual == pytest.approx([25 * (1 - 0.75 ** (k - 1)) for k in (2, 4, 5, 8)], rel=0.1)
 
 
-def test_to_leading_order_the_shared_tail_gets_better_with_k():
-    """So that its drop lies beyond the expansion."""
+def test_to_leading_order_fomaml_weighs_avg_grad_inner_more_with_k():
     shares = [-predicted_coefficients(fomaml_weights(k), 1.0).avg_grad_inner for k in figure4a.GRIDS[BUDGET]]
     assert shares == sorted(shares)
 
@@ -105,7 +110,7 @@ def test_at_no_outer_step_size_is_the_shared_tail_level_with_reptile(step):
     assert contrast(accuracy, {f"reptile-{step}": 1, f"shared-cycling-{step}": -1}).low > 0
 
 
-def test_a_longer_outer_step_does_not_make_up_for_a_short_last_gradient():
+def test_an_outer_step_four_times_as_long_does_not_help_the_shared_tail():
     accuracy = stored("figure4c").tables["accuracy"]
     longer = contrast(accuracy, {"shared-cycling-4": 1, "shared-cycling-1": -1})
     assert longer.high < 10
@@ -117,21 +122,38 @@ def test_with_fewer_images_per_class_the_drop_comes_earlier_as_foreseen(inner_it
     accuracy = stored("figure4-sensitivity").tables["accuracy"]
     good, bad = f"shared-cycling-shots-{shots}-k-{k}", f"shared-cycling-shots-{shots}-k-{k + 1}"
     assert contrast(accuracy, {good: 1, bad: -1}).low > 15
-    # Reptile at the same place does not mind the smaller number of images.
+    # The smaller number of images alone costs Reptile far less, at the same place.
     both = pd.concat([accuracy, inner_iterations])
-    fewer = contrast(both, {f"reptile-shots-{shots}-k-{k + 1}": 1, f"reptile-{k + 1}": -1})
-    assert fewer.mean > -5
+    fewer = contrast(both, {f"reptile-{k + 1}": 1, f"reptile-shots-{shots}-k-{k + 1}": -1})
+    assert fewer.high < contrast(accuracy, {good: 1, bad: -1}).low
+
+
+def test_what_the_leading_order_cannot_tell_apart_lies_far_apart(inner_iterations):
+    """Cycling and replacement at k = 5: one pair of images in a hundred is an image with itself."""
+    _, cycling, replacement, _ = overlap.METHODS
+    shares = [share_of_self_pairs(method, 5) for method in (cycling, replacement)]
+    assert shares == pytest.approx([0.01, 0.01], rel=0.1)
+    assert contrast(inner_iterations, {"shared-replacement-5": 1, "shared-cycling-5": -1}).low > 10
 
 
 @pytest.mark.parametrize("name", UNHARMED)
-def test_reptile_and_a_separate_tail_stay_good_up_to_eight_iterations(inner_iterations, name):
-    assert contrast(inner_iterations, {f"{name}-4": 1, f"{name}-8": -1}).mean < 3
+def test_reptile_and_a_separate_tail_stay_good_from_four_to_eight_iterations(inner_iterations, name):
+    assert contrast(inner_iterations, {f"{name}-4": 1, f"{name}-8": -1}).high < 6
     assert contrast(inner_iterations, {f"{name}-8": 1, "shared-cycling-8": -1}).low > 10
 
 
-def test_the_shared_tail_fits_the_images_it_is_trained_on_better_than_the_separate_one():
-    losses = late_losses(stored("figure4a").tables["history"]).loss_after
-    assert losses["shared-cycling-5"] < losses["separate-5"]
+@pytest.mark.parametrize("name", UNHARMED)
+def test_at_twice_the_minibatch_they_lose_a_few_points_and_far_less_than_the_shared_tail(name):
+    accuracy = stored("figure4b").tables["accuracy"]
+    assert 0 < contrast(accuracy, {f"{name}-25": 1, f"{name}-50": -1}).mean < 5
+    assert contrast(accuracy, {f"{name}-50": 1, "shared-cycling-50": -1}).low > 5
+
+
+def test_in_every_seed_the_last_loss_is_lower_on_images_seen_before():
+    history = stored("figure4a").tables["history"]
+    for _, runs in history.groupby("seed"):
+        losses = late_losses(runs).loss_after
+        assert losses["shared-cycling-5"] < 0.7 * losses["separate-5"]
 
 
 @pytest.mark.parametrize("initialization", ["random", "reptile", "shared-tail"])
