@@ -1,8 +1,9 @@
 """What the sweeps of Figure 4 share: minibatches that overlap, and those that do not (section 6.3).
 
-Declared, because the paper does not say it: 20 images per class, so that cycling minibatches of 25 meet an
-image again from the 5th on; a separate tail of 5 images per class, which leaves 75 for the other minibatches;
-the grids. How much the first two matter is measured by `figure4-sensitivity`.
+Declared, because the paper does not state it: 20 images per class, all that Omniglot has, so that cycling
+minibatches of 25 meet an image again from the 5th on (the paper implies it: four of up to 25 fit); a separate
+tail of 5 images per class, which leaves 75 for the other minibatches; the grids. How much the first two
+matter is measured by `figure4-sensitivity`.
 
 The loss is a sum over the minibatch (so the authors' code has it), and with it the update of FOMAML grows
 with the last minibatch: a shared tail holds as many images as any other minibatch, a separate tail always
