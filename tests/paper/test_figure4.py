@@ -138,7 +138,7 @@ def test_what_the_leading_order_cannot_tell_apart_lies_far_apart(inner_iteration
 
 @pytest.mark.parametrize("name", UNHARMED)
 def test_reptile_and_a_separate_tail_stay_good_from_four_to_eight_iterations(inner_iterations, name):
-    assert contrast(inner_iterations, {f"{name}-4": 1, f"{name}-8": -1}).high < 6
+    assert contrast(inner_iterations, {f"{name}-4": 1, f"{name}-8": -1}).low < 0  # no fall is seen
     assert contrast(inner_iterations, {f"{name}-8": 1, "shared-cycling-8": -1}).low > 10
 
 
@@ -157,10 +157,17 @@ def test_in_every_seed_the_last_loss_is_lower_on_images_seen_before():
 
 
 @pytest.mark.parametrize("initialization", ["random", "reptile", "shared-tail"])
-def test_late_gradients_on_seen_images_lower_the_held_out_loss_less(gradients, initialization):
+def test_late_gradients_on_seen_images_lower_the_held_out_loss_less_in_sum(gradients, initialization):
+    """A sum over steps 4 to 6 that was chosen after the single steps had been seen."""
     chosen = gradients[(gradients.images == "difference") & (gradients.initialization == initialization)]
     total = chosen.groupby(["initialization", "seed"]).decrease.sum().reset_index()
     assert over_seeds(total, ["initialization"], "decrease").low.item() > 0
+
+
+def test_at_single_steps_they_do_so_in_six_of_nine_cases_and_the_contrary_in_one(gradients):
+    chosen = gradients[gradients.images == "difference"]
+    worth = over_seeds(chosen, ["initialization", "step"], "decrease")
+    assert ((worth.low > 0).sum(), (worth.high < 0).sum(), len(worth)) == (6, 1, 9)
 
 
 def test_late_gradients_on_seen_images_are_short_rather_than_wrong(gradients):
