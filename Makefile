@@ -27,7 +27,7 @@ test: lint browser ## run everything that continuous integration checks
 lint: $(ENVIRONMENT) ## check style, formatting and types
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
-	@$(BIN)/python -m mypy metalib scripts
+	@$(BIN)/python -m mypy metalib companion scripts
 
 notebooks: $(ENVIRONMENT) ## execute all notebooks again, in place
 	@printf '%s\n' $(NOTEBOOKS) | xargs -n 1 -P $(JOBS) $(BIN)/python scripts/notebooks.py execute

@@ -25,17 +25,12 @@ from typing import Any
 
 import torch
 
+from companion.expansion.problems import Problem, conv_problem, omniglot_problem, sine_pool, sine_problem
+from companion.expansion.remainders import maml_by_autograd
 from metalib.derivatives import Loss, gradient, hvp, hvp_forward_over_reverse
-from metalib.experiments.theory_expansion import maml_by_autograd
-from metalib.experiments.theory_problems import (
-    Problem,
-    conv_problem,
-    omniglot_problem,
-    sine_pool,
-    sine_problem,
-)
-from metalib.inner import SGD, inner_loop
+from metalib.inner import inner_loop
 from metalib.meta_gradients import maml
+from metalib.optimizers import SGD
 from metalib.params import Params
 
 REPEATS = 15

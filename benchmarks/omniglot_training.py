@@ -24,14 +24,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from metalib.config import TrainingConfig
-from metalib.experiments.fewshot import FewShotBudget, reptile_unit
-from metalib.tasks import BLOCK
-from metalib.tasks.classes import ClassPool
+from companion.fewshot.settings import reptile_configs, reptile_family
+from metalib.data.classes import ClassPool
+from metalib.data.glyphs import glyphs
+from metalib.data.omniglot import VARIABLE, omniglot
+from metalib.tasks.family import BLOCK
 from metalib.tasks.fewshot import FewShot
-from metalib.tasks.glyphs import glyphs
-from metalib.tasks.omniglot import VARIABLE, omniglot
-from metalib.training import train
+from metalib.training.config import TrainingConfig
+from metalib.training.loop import train
 
 WAYS = 5
 ITERATIONS = 20
@@ -43,7 +43,7 @@ Sample = tuple[np.ndarray, int]
 
 
 class Files:
-    """The authors' loader: a class is a folder, and an image is read when it is drawn."""
+    """The authors' loader: a class is a folder, and an image is read when it is sampled."""
 
     def __init__(self, pool: ClassPool, folder: Path) -> None:
         folders = []
@@ -151,8 +151,8 @@ def floor(batch: int, steps: int) -> None:
 def sampling(family: FewShot, config: TrainingConfig) -> None:
     """Draw all tasks and gather all images, without taking a step."""
     for block in range(config.iterations // BLOCK):
-        drawn = family.draw(config.seed, block, config.tasks, config.k)
-        arrays = {name: torch.from_numpy(array) for name, array in drawn.items()}
+        sampled = family.sample(config.seed, block, config.tasks, config.k)
+        arrays = {name: torch.from_numpy(array) for name, array in sampled.items()}
         for i in range(BLOCK):
             for task in range(config.tasks):
                 for j in range(config.k):
@@ -169,9 +169,7 @@ def main() -> None:
     """Print milliseconds per run and outer iteration, beside the floor, and the share of sampling."""
     torch.set_num_threads(1)
     pool = omniglot() if os.environ.get(VARIABLE) else glyphs()
-    unit = reptile_unit(pool, WAYS, FewShotBudget(ITERATIONS, 0), seeds=(0, 1, 2))
-    family, configs = unit.family, unit.configs
-    assert isinstance(family, FewShot)
+    family, configs = reptile_family(pool, WAYS), reptile_configs(WAYS, ITERATIONS, seeds=(0, 1, 2))
     with tempfile.TemporaryDirectory() as folder:
         files, memory = Files(pool, Path(folder)), Memory(pool)
         ways: dict[str, tuple[int, Callable[[], object]]] = {
@@ -190,8 +188,8 @@ def main() -> None:
     for name, value in best.items():
         print(f"{name:8}{value:9.1f} ms{best['plain'] / value:9.2f} x as fast as plain")
     block = [TrainingConfig(**{**vars(configs[0]), "iterations": BLOCK})]
-    drawn = 1e3 * min(seconds(lambda: sampling(family, block[0])) for _ in range(3)) / BLOCK
-    print(f"sampling{drawn:9.2f} ms, {100 * drawn / best['alone']:.1f} % of an outer iteration")
+    sampled = 1e3 * min(seconds(lambda: sampling(family, block[0])) for _ in range(3)) / BLOCK
+    print(f"sampling{sampled:9.2f} ms, {100 * sampled / best['alone']:.1f} % of an outer iteration")
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from metalib.config import TrainingConfig
-from metalib.experiments.sine import method_configs
+from companion.sine.experiments import method_configs
 from metalib.tasks.sine import INTERVAL, Sine, grid
-from metalib.training import train
+from metalib.training.config import TrainingConfig
+from metalib.training.loop import train
 
 ITERATIONS = 600
 PAPER = 30_000

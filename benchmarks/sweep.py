@@ -22,14 +22,14 @@ import torch
 from omniglot_training import WAYS, Memory, floor, minibatches, plain_network
 from torch import nn
 
-from metalib.config import TrainingConfig
-from metalib.experiments.combinations import BATCH, SHOTS, config, disjoint_family
-from metalib.experiments.workers import cores
+from companion.inner_gradients.settings import BATCH, SHOTS, config, disjoint_family
+from companion.running.workers import cores
+from metalib.data.classes import ClassPool
+from metalib.data.glyphs import glyphs
+from metalib.data.omniglot import VARIABLE, omniglot
 from metalib.meta_gradients import reptile_weights
-from metalib.tasks.classes import ClassPool
-from metalib.tasks.glyphs import glyphs
-from metalib.tasks.omniglot import VARIABLE, omniglot
-from metalib.training import train
+from metalib.training.config import TrainingConfig
+from metalib.training.loop import train
 
 K = 4
 ITERATIONS = 100

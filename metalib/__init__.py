@@ -1,30 +1,32 @@
 """metalib: first-order meta-learning, computed so that every formula can be checked.
 
-The modules build on one another; each imports only from those above it in this list:
+The rooms build on one another; each imports only from those above it in this list:
 
     errors          what goes wrong, said clearly
+    rng             random numbers keyed by seed and purpose
     params          algebra on weights
+    memory          how much is done side by side
     derivatives     losses, gradients, Hessian-vector products
     models          networks as plain functions of (weights, inputs)
-    convnets        the convolutional networks of section 6
-    tasks           distributions of tasks
+    optimizers      SGD, Adam, and what every optimizer declares
     inner           the inner loop and its Trajectory
     meta_gradients  Trajectory -> meta-gradient
-    taylor          the expansions of section 5
-    expectations    AvgGrad, AvgGradInner and E[g] over minibatch draws
-    manifolds       solution manifolds and projections of section 5.2
-    evaluation      adapt and score
-    classification  few-shot adaptation and accuracy
-    intervals       confidence intervals
-    store           results, checkpoints and where they came from
-    config          what defines a training run
-    blocks          what a stack meets in a block of outer iterations
-    outer           one outer step for a stack of runs
-    checkpoints     unfinished training
+    store           digests, arrays, and how files are written
+    data            pools of classes and their images
+    tasks           distributions of tasks
+    theory          the expansions, expectations and manifolds of section 5
+    methods         MAML, FOMAML, Reptile, joint training: one entry each
     training        the outer loop
-    experiments     one module per figure or table
-    claims          paper, measured, verdict
-    plotting        results -> figures
+    evaluation      adapt and score
+
+Five lines train an initialization on the embedded glyphs:
+
+    from metalib.data.glyphs import glyphs
+    from metalib.tasks.fewshot import FewShot
+    from metalib.training import TrainingConfig, train
+
+    config = TrainingConfig("reptile", alpha=0.001, epsilon=1.0, iterations=300, tasks=5, inner="adam")
+    trained = train(FewShot(glyphs(), ways=5, shots=10, batch=10), [config])
 """
 
-__version__ = "1.0.0"
+__version__ = "2.0.0"

@@ -64,16 +64,11 @@ def combination_of_displacements(trajectory: Trajectory, weights: Weights, runs:
     This is what training moves against: with c = (1, …, 1) it is φ_1 − φ_{k+1}, Reptile's difference
     (Nichol et al. 2018, Algorithm 1 and Eq. 5).
     """
-    if trajectory.state is None:
+    if trajectory.optimizer.plain:
         alpha = trajectory.alpha
         chosen = alpha[runs] if isinstance(alpha, Tensor) and alpha.ndim else alpha
         return scale(combination(trajectory, weights, runs), chosen)
     return _weighted_sum([trajectory.displacement(i) for i in range(1, trajectory.k + 1)], weights, runs)
-
-
-def joint(trajectory: Trajectory) -> Params:
-    """Return g_1, the gradient of the loss at the initialization (Nichol et al. 2018, Eq. 7)."""
-    return trajectory.g[0]
 
 
 def fomaml(trajectory: Trajectory) -> Params:
@@ -95,8 +90,9 @@ def maml(trajectory: Trajectory) -> Params:
     Source: Nichol et al. 2018, Eqs. 17–21.
     """
     require(
-        trajectory.state is None,
-        "maml got a trajectory of Adam; its product formula (Eq. 21) holds for plain SGD: use inner.SGD",
+        trajectory.optimizer.plain,
+        f"maml got a trajectory of {type(trajectory.optimizer).__name__}; its product formula (Eq. 21) holds "
+        "for plain SGD: use optimizers.SGD",
     )
     v = trajectory.g[-1]
     earlier = list(zip(trajectory.losses, trajectory.phi, strict=False))[: trajectory.k - 1]

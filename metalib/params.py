@@ -53,11 +53,6 @@ def add_scaled(a: Params, b: Params, factor: Factor) -> Params:
     return {name: torch.add(a[name], b[name], alpha=factor) for name in a}
 
 
-def lerp(start: Params, end: Params, weight: Factor) -> Params:
-    """Return start + weight · (end − start): Reptile's interpolation (Nichol et al. 2018, Algorithm 1)."""
-    return add_scaled(start, subtract(end, start), weight)
-
-
 def total(terms: Sequence[Params]) -> Params:
     """Return the sum of at least one term."""
     result = terms[0]
@@ -101,22 +96,6 @@ def cosine(a: Params, b: Params) -> Float[Tensor, ""]:
     return dot(a, b) / (norm(a) * norm(b))
 
 
-def flatten(a: Params) -> Float[Tensor, " weights"]:
-    """Return all weights as one vector, in the order of the names."""
-    return torch.cat([value.reshape(-1) for value in a.values()])
-
-
-def unflatten(vector: Float[Tensor, " weights"], like: Params) -> Params:
-    """Undo `flatten`: cut `vector` into the shapes of `like`."""
-    pieces = vector.split([value.numel() for value in like.values()])
-    return {name: piece.view_as(like[name]) for (name, piece) in zip(like, pieces, strict=True)}
-
-
-def stack(runs: Sequence[Params]) -> Params:
-    """Stack runs without a leading axis into one `Params` with it."""
-    return {name: torch.stack([run[name] for run in runs]) for name in runs[0]}
-
-
 def select(a: Params, runs: slice | Int[Tensor, " selected"]) -> Params:
     """Return the chosen runs of a stack, as a stack."""
     return {name: value[runs] for name, value in a.items()}
@@ -128,5 +107,5 @@ def repeat(a: Params, times: int) -> Params:
 
 
 def mean_of_groups(a: Params, size: int) -> Params:
-    """Undo `repeat` by averaging: every `size` neighbouring runs become their mean."""
+    """Undo `repeat` by averaging: every `size` neighboring runs become their mean."""
     return {name: value.unflatten(0, (-1, size)).mean(1) for name, value in a.items()}

@@ -62,7 +62,7 @@ def require_known(path: Path, given: Mapping[str, Any]) -> None:
 def clean(notebook: NotebookNode) -> NotebookNode:
     """Keep what readers see and drop what differs from one execution to the next.
 
-    Metadata of the executing tool (times, paths, versions) goes; neighbouring pieces of one printed
+    Metadata of the executing tool (times, paths, versions) goes; neighboring pieces of one printed
     stream, whose borders depend on timing, become one.
     """
     notebook.metadata = nbformat.from_dict(METADATA)
@@ -75,7 +75,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
 
 
 def merge_streams(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
-    """Join neighbouring outputs of the same stream."""
+    """Join neighboring outputs of the same stream."""
     merged: list[NotebookNode] = []
     for output in outputs:
         last = merged[-1] if merged else None

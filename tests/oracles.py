@@ -8,16 +8,18 @@ import torch
 from torch import Tensor
 
 from metalib.derivatives import Loss
-from metalib.params import Params, flatten, unflatten
+from metalib.params import Params
 from metalib.tasks.sine import Sine
 
 
 def sine_losses(k: int, seed: int = 0, runs: int = 1, activation: str = "tanh") -> tuple[list[Loss], Params]:
     """k losses on the minibatches of one sine wave per run, and initial weights, in float64."""
     family = Sine(activation=activation, dtype="float64")
-    drawn = [family.draw(seed + r, 0, 1, k) for r in range(runs)]
+    sampled = [family.sample(seed + r, 0, 1, k) for r in range(runs)]
     losses = [
-        family.loss({name: torch.stack([torch.from_numpy(d[name][0, 0, i]) for d in drawn]) for name in "xy"})
+        family.loss(
+            {name: torch.stack([torch.from_numpy(d[name][0, 0, i]) for d in sampled]) for name in "xy"}
+        )
         for i in range(k)
     ]
     starts = [family.initialize(seed + r) for r in range(runs)]
@@ -43,3 +45,14 @@ def dense_hessian(loss: Loss, phi: Params) -> Tensor:
 def relative_error(a: Params, b: Params) -> float:
     """‖a − b‖ / ‖b‖."""
     return float((flatten(a) - flatten(b)).norm() / flatten(b).norm())
+
+
+def flatten(a: Params) -> Tensor:
+    """Return all weights as one vector, in the order of the names."""
+    return torch.cat([value.reshape(-1) for value in a.values()])
+
+
+def unflatten(vector: Tensor, like: Params) -> Params:
+    """Undo `flatten`: cut `vector` into the shapes of `like`."""
+    pieces = vector.split([value.numel() for value in like.values()])
+    return {name: piece.view_as(like[name]) for (name, piece) in zip(like, pieces, strict=True)}

@@ -1,4 +1,4 @@
-"""Few-shot classification (section 6): N-way K-shot tasks drawn from a pool of classes.
+"""Few-shot classification (section 6): N-way K-shot tasks sampled from a pool of classes.
 
 A task is N classes with K images each. The inner loop sees its N · K images in minibatches, by one of
 the schemes that section 6.3 compares:
@@ -12,28 +12,29 @@ Each may keep a *separate tail*: the first images of every class are held back a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
-from metalib.convnets import ConvNet
+from metalib.data.classes import ClassPool
 from metalib.derivatives import MinibatchLoss, cross_entropy
 from metalib.errors import require
+from metalib.models.convnet import ConvNet
 from metalib.params import Params
-from metalib.tasks import BLOCK, generator
-from metalib.tasks.classes import ClassPool
-from metalib.tasks.minibatches import cycling_minibatches, distinct, independent_minibatches
+from metalib.rng import generator
+from metalib.tasks.episodes import require_available, sample_tasks
+from metalib.tasks.family import BLOCK
+from metalib.tasks.schemes import cycling_minibatches, independent_minibatches
 
 if TYPE_CHECKING:
     from jaxtyping import Int
 
 SCHEMES = ("cycling", "replacement", "disjoint")
 REDUCTIONS = ("sum", "mean")
-CLASSES = ("train", "test")
 FILTERS = {28: 64, 84: 32}
 
 
@@ -68,7 +69,7 @@ class FewShot:
             self.reduction in REDUCTIONS, f"reduction is {self.reduction!r}; choose {' or '.join(REDUCTIONS)}"
         )
         require(self.batch >= 1, f"batch is {self.batch}; a minibatch holds at least 1 image")
-        _require_available(self.pool, self.ways, self.shots)
+        require_available(self.pool, self.ways, self.shots)
         require(
             0 <= self.tail_shots < self.shots,
             f"tail_shots is {self.tail_shots}; of {self.shots} shots, 0 to {self.shots - 1} can be held back",
@@ -86,6 +87,16 @@ class FewShot:
         return ConvNet(self.ways, channels, size, FILTERS[size], pooling=size == 84)
 
     @property
+    def footprint(self) -> int:
+        """Bytes that an inner step of one run touches."""
+        return self.net.footprint(self.batch)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything that decides the tasks and the model, as JSON can hold it."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"kind": "FewShot", **own, "pool": self.pool.as_dict()}
+
+    @property
     def _head(self) -> int:
         """Images of a task outside its tail."""
         return self.ways * (self.shots - self.tail_shots)
@@ -94,7 +105,7 @@ class FewShot:
         """Draw the initial weights of one run, as a stack of one."""
         return self.net.initialize(seed)
 
-    def draw(self, seed: int, block: int, tasks: int, steps: int) -> dict[str, np.ndarray]:
+    def sample(self, seed: int, block: int, tasks: int, steps: int) -> dict[str, np.ndarray]:
         """Draw the minibatches of one block, as places of images in the pool.
 
         Returns:
@@ -106,7 +117,7 @@ class FewShot:
         """
         rng = generator(seed, "train", block)
         count = BLOCK * tasks
-        places = draw_tasks(rng, self.pool.split(seed).train, self.ways, self.shots, count, self.pool)
+        places = sample_tasks(rng, self.pool.split(seed).train, self.ways, self.shots, count, self.pool)
         labels = np.broadcast_to(np.arange(self.ways)[:, None], places.shape)
         head = places[:, :, self.tail_shots :].reshape(count, -1)
         head_labels = labels[:, :, self.tail_shots :].reshape(count, -1)
@@ -142,103 +153,8 @@ class FewShot:
         return MinibatchLoss(self.net, criterion, self.pool.gather(image), label)
 
 
-@dataclass(frozen=True)
-class Episodes:
-    """Evaluation tasks, as places of images in the pool.
-
-    Attributes:
-        image: minibatches of the inner loop, [T, steps, batch].
-        label: their labels, in the same shape.
-        support: all N · K training images of each task, class by class, [T, N · K].
-        query: the image of each class that is held out, in the order of the labels, [T, N].
-    """
-
-    image: Int[np.ndarray, "tasks steps batch"]
-    label: Int[np.ndarray, "tasks steps batch"]
-    support: Int[np.ndarray, "tasks N·K"]
-    query: Int[np.ndarray, "tasks N"]
-
-    def tasks(self, start: int, stop: int) -> Episodes:
-        """Return the tasks from `start` up to, not including, `stop`."""
-        kept = slice(start, stop)
-        return Episodes(self.image[kept], self.label[kept], self.support[kept], self.query[kept])
-
-
-def concatenate(episodes: Sequence[Episodes]) -> Episodes:
-    """Put the tasks of several draws behind one another."""
-    return Episodes(
-        *(np.concatenate([getattr(drawn, field.name) for drawn in episodes]) for field in fields(Episodes))
-    )
-
-
-def draw_episodes(
-    pool: ClassPool,
-    seed: int,
-    tasks: int,
-    *,
-    classes: str = "test",
-    ways: int = 5,
-    shots: int = 1,
-    steps: int = 50,
-    batch: int = 5,
-    rng: np.random.Generator | None = None,
-) -> Episodes:
-    """Draw evaluation tasks of K + 1 images per class, one of them held out.
-
-    Args:
-        pool: the classes and their images.
-        seed: the run's seed; it decides the split and the tasks.
-        tasks: number of tasks T.
-        classes: "train" or "test": from which side of the split.
-        ways: classes per task, N.
-        shots: training images of each class, K.
-        steps: inner steps.
-        batch: images per inner step, cycling through the N · K training images.
-        rng: what to draw with; by default seed, side and shots decide the tasks.
-
-    Raises:
-        InputError: if the pool has too few classes or images.
-
-    Source: Nichol et al. 2018, section 6.1; the authors' code draws 10,000 tasks.
-    """
-    require(classes in CLASSES, f"classes is {classes!r}; choose {' or '.join(CLASSES)}")
-    _require_available(pool, ways, shots + 1)
-    require(tasks >= 1, f"tasks is {tasks}; evaluate on at least one task")
-    rng = rng or generator(seed, f"eval{classes}", shots)
-    chosen = pool.split(seed).train if classes == "train" else pool.split(seed).test
-    places = draw_tasks(rng, chosen, ways, shots + 1, tasks, pool)
-    support = places[:, :, 1:].reshape(tasks, -1)
-    order = cycling_minibatches(rng, ways * shots, batch, tasks, steps)
-    image = np.take_along_axis(support, order.reshape(tasks, -1), 1).reshape(order.shape)
-    return Episodes(image, order // shots, support, places[:, :, 0])
-
-
-def draw_tasks(
-    rng: np.random.Generator, classes: np.ndarray, ways: int, shots: int, count: int, pool: ClassPool
-) -> Int[np.ndarray, "count ways shots"]:
-    """Draw N of the given classes for each task, and K different images of each class."""
-    require(
-        ways <= len(classes),
-        f"a task of {ways} classes was asked for, but this side of the split of {pool.name} has "
-        f"{len(classes)}; take fewer ways",
-    )
-    per_class = pool.images.shape[1]
-    chosen = classes[distinct(rng, len(classes), ways, (count,))]
-    images = distinct(rng, per_class, shots, (count, ways))
-    return chosen[:, :, None] * per_class + images
-
-
 def _append(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
     """Put the tail behind the other minibatches; fill the shorter ones with −1."""
     width = max(head.shape[2], tail.shape[2])
     padded = [np.pad(a, ((0, 0), (0, 0), (0, width - a.shape[2])), constant_values=-1) for a in (head, tail)]
     return np.concatenate(padded, axis=1)
-
-
-def _require_available(pool: ClassPool, ways: int, images: int) -> None:
-    require(ways >= 2, f"ways is {ways}; a task has at least 2 classes")
-    per_class = pool.images.shape[1]
-    require(
-        1 <= images <= per_class,
-        f"{images} images of each class were asked for, but {pool.name} has {per_class}; take fewer shots",
-    )

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from metalib.errors import require
 from metalib.params import Params
-from metalib.tasks import generator
+from metalib.rng import generator
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from metalib.convnets import ConvNet
+from metalib.data.classes import ClassPool
 from metalib.derivatives import MinibatchLoss, cross_entropy
 from metalib.errors import require
+from metalib.models.convnet import ConvNet
 from metalib.params import Params
-from metalib.tasks import BLOCK, generator
-from metalib.tasks.classes import ClassPool
+from metalib.rng import generator
+from metalib.tasks.family import BLOCK
 from metalib.tasks.fewshot import FewShot
 
 HEAD = ("dense", "dense_bias")
@@ -42,11 +44,20 @@ class Pretraining:
         """The network of few-shot learning with one output for each training class."""
         return replace(FewShot(self.pool).net, ways=len(self.pool.split(0).train))
 
+    @property
+    def footprint(self) -> int:
+        """Bytes that a step of one run touches."""
+        return self.net.footprint(self.batch)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything that decides the task and the model, as JSON can hold it."""
+        return {"kind": "Pretraining", "pool": self.pool.as_dict(), "batch": self.batch}
+
     def initialize(self, seed: int) -> Params:
         """Draw the initial weights of one run, as a stack of one."""
         return self.net.initialize(seed)
 
-    def draw(self, seed: int, block: int, tasks: int, steps: int) -> dict[str, np.ndarray]:
+    def sample(self, seed: int, block: int, tasks: int, steps: int) -> dict[str, np.ndarray]:
         """Draw `image` and `label` of shape [BLOCK, tasks, steps, batch], each image independently."""
         rng = generator(seed, "pretrain", block)
         classes, per_class = self.pool.split(seed).train, self.pool.images.shape[1]
@@ -61,7 +72,7 @@ class Pretraining:
 
 
 def with_new_head(phi: Params, family: FewShot, seeds: list[int]) -> Params:
-    """Return pre-trained weights with the dense layer of a new N-way network, drawn anew for each run.
+    """Return pre-trained weights with the dense layer of a new N-way network, sampled anew for each run.
 
     Args:
         phi: the pre-trained weights of R runs.

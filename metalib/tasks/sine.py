@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,9 +13,10 @@ from torch import Tensor
 
 from metalib.derivatives import MinibatchLoss, mean_squared_error
 from metalib.errors import require
-from metalib.models import ACTIVATIONS, SINE_WIDTHS, initialize_mlp, mlp
+from metalib.models.mlp import ACTIVATIONS, SINE_WIDTHS, initialize_mlp, mlp, mlp_footprint
 from metalib.params import Params
-from metalib.tasks import BLOCK, generator
+from metalib.rng import generator
+from metalib.tasks.family import BLOCK
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -107,11 +108,20 @@ class Sine:
         """Apply the network 1 → 64 → 64 → 1, every run with its own weights."""
         return mlp(params, inputs, self.activation)
 
+    @property
+    def footprint(self) -> int:
+        """Bytes that an inner step of one run touches."""
+        return mlp_footprint(self.initialize(0), self.batch)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything that decides the tasks and the model, as JSON can hold it."""
+        return {"kind": "Sine", **asdict(self)}
+
     def initialize(self, seed: int) -> Params:
         """Draw the initial weights of one run, as a stack of one."""
         return initialize_mlp(seed, SINE_WIDTHS, self.torch_dtype)
 
-    def draw(self, seed: int, block: int, tasks: int, steps: int) -> dict[str, np.ndarray]:
+    def sample(self, seed: int, block: int, tasks: int, steps: int) -> dict[str, np.ndarray]:
         """Draw the minibatches of one block: `x` and `y` of shape [BLOCK, tasks, steps, batch, 1]."""
         rng = generator(seed, "train", block)
         count = BLOCK * tasks

@@ -62,7 +62,7 @@ def test_a_wrong_parameter_name_is_refused_in_one_line(path, tmp_path):
 def pages(tmp_path: Path) -> Path:
     """Return a copy of everything that the book is made from."""
     copy = tmp_path / "pages"
-    for folder in ("book", "notebooks", "metalib"):
+    for folder in ("book", "notebooks", "metalib", "companion"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("_config.yml", "_toc.yml", "index.md"):
         shutil.copy(ROOT / file, copy)
@@ -94,9 +94,9 @@ def test_the_copy_of_the_pages_builds(pages, tmp_path):
 
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
-    """Return a copy of metalib and its tests, which import the copy."""
+    """Return a copy of the code and its tests, which import the copy."""
     copy = tmp_path / "library"
-    for name in ("metalib", "tests"):
+    for name in ("metalib", "companion", "scripts", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "LICENSE", "README.md"):
         shutil.copy(ROOT / name, copy)
@@ -124,9 +124,9 @@ WRONG_RULES = {
         f"{ALGORITHMS}::test_k_equal_1_makes_all_methods_equal",
     ),
     "outer-step-moves-away": (
-        "metalib/outer.py",
-        "add_scaled(state.phi, displacement, -epsilon)",
-        "add_scaled(state.phi, displacement, epsilon)",
+        "metalib/training/outer.py",
+        "add_scaled(state.phi, direction, -epsilon)",
+        "add_scaled(state.phi, direction, epsilon)",
         f"{ALGORITHMS}::test_eq_5_batched_reptile_moves_by_the_mean_of_the_differences_of_its_tasks",
     ),
 }

@@ -11,8 +11,8 @@ import typer
 import yaml
 
 import metalib
-from metalib.__main__ import app
-from metalib.experiments.catalogue import EXPERIMENTS
+from companion.__main__ import app
+from companion.catalogue import EXPERIMENTS
 from tests.book.sources import ROOT, python, run
 
 MAKEFILE = (ROOT / "Makefile").read_text()

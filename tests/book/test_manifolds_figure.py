@@ -4,8 +4,8 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page
 
-from metalib.experiments.theory_manifolds import two_curves
-from metalib.manifolds import closest_to_all, descend_distance, iterate
+from companion.manifolds.limits import two_curves
+from metalib.theory.manifolds import closest_to_all, descend_distance, iterate
 from tests.book.sources import ROOT
 
 pytestmark = pytest.mark.xdist_group("book")
@@ -30,7 +30,7 @@ def page(browser: Browser):
     assert not wrong
 
 
-def drawn(page: Page) -> torch.Tensor:
+def sampled(page: Page) -> torch.Tensor:
     """Return the path that the figure shows."""
     pieces = page.locator("#path").get_attribute("d")[1:].split("L")
     return torch.tensor([[float(x) for x in piece.split()] for piece in pieces], dtype=torch.float64)
@@ -54,14 +54,14 @@ def test_figure_draws_the_path_that_the_library_computes(page, k, anneal):
     epsilons = [epsilon * (1 - i / steps if anneal else 1) for i in range(steps)]
     start = torch.tensor([START], dtype=torch.float64)
     path = iterate(start, solve, [i % 2 for i in range(steps)], epsilons)[:, 0]
-    torch.testing.assert_close(drawn(page), path, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(sampled(page), path, rtol=1e-9, atol=1e-9)
 
 
 def test_cross_is_the_least_mean_squared_distance(page):
     best = closest_to_all(two_curves(), torch.tensor([START], dtype=torch.float64))[0]
     choose(page, epsilon=1, steps=80)
     page.locator("#anneal").set_checked(True)
-    end = drawn(page)[-1]
+    end = sampled(page)[-1]
     assert float(page.locator("#gap").text_content()) == pytest.approx((end - best).norm().item(), abs=1e-3)
     assert page.locator("#distance").text_content() == page.locator("#least").text_content()
 
@@ -71,10 +71,10 @@ def test_start_can_be_dragged_and_moved_with_the_keyboard(page):
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
     page.mouse.up()
-    assert drawn(page)[0].abs().max() < 0.05
+    assert sampled(page)[0].abs().max() < 0.05
     page.locator("#start").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowUp")
-    assert (drawn(page)[0] - 0.1).abs().max() < 0.05
+    assert (sampled(page)[0] - 0.1).abs().max() < 0.05
     page.locator("#again").click()
-    assert tuple(drawn(page)[0].tolist()) == START
+    assert tuple(sampled(page)[0].tolist()) == START

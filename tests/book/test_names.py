@@ -20,8 +20,10 @@ def code(text: str) -> list[str]:
 
 
 def resolve(name: str) -> Any:
-    """Return the module, function, class or field of metalib with that dotted name."""
-    parts = ["metalib", *name.removeprefix("metalib.").split(".")]
+    """Return the module, function, class or field of that dotted name, by default of metalib."""
+    parts = name.split(".")
+    if parts[0] not in ("metalib", "companion"):
+        parts = ["metalib", *parts]
     for cut in range(len(parts), 0, -1):
         try:
             found = importlib.import_module(".".join(parts[:cut]))

@@ -8,8 +8,8 @@ from tests.book.sources import NOTEBOOKS, compare_outputs
 
 SETTINGS = {
     "default": {},
-    "one-thread": {"OMP_NUM_THREADS": "1"},
-    "no-vector-unit": {"ATEN_CPU_CAPABILITY": "default"},
+    # Both at once: what differs by either shows, in one execution instead of two.
+    "one-thread-no-vector-unit": {"OMP_NUM_THREADS": "1", "ATEN_CPU_CAPABILITY": "default"},
 }
 
 

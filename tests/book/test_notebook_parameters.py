@@ -6,8 +6,8 @@ from pathlib import Path
 import papermill
 import pytest
 
-from metalib.config import ALGORITHMS
-from metalib.models import ACTIVATIONS
+from metalib.models.mlp import ACTIVATIONS
+from metalib.training.config import ALGORITHMS
 from tests.book.sources import NOTEBOOKS, code_cells, outputs, printed, python, read
 
 SMALL = {

@@ -4,16 +4,24 @@ import numpy as np
 import pytest
 import torch
 
-from metalib.config import TrainingConfig
 from metalib.derivatives import gradient
-from metalib.inner import SGD, adapt, inner_loop
-from metalib.meta_gradients import combination_of_displacements, fomaml, joint, maml, reptile, reptile_weights
-from metalib.models import initialize_mlp
-from metalib.params import Params, add_scaled, flatten, mean, scale, select, subtract, unflatten
-from metalib.tasks import BLOCK
+from metalib.inner import adapt, inner_loop
+from metalib.meta_gradients import (
+    combination_of_displacements,
+    fomaml,
+    joint,
+    maml,
+    reptile,
+    reptile_weights,
+)
+from metalib.models.mlp import initialize_mlp
+from metalib.optimizers import SGD
+from metalib.params import Params, add_scaled, mean, scale, select, subtract
+from metalib.tasks.family import BLOCK
 from metalib.tasks.sine import Sine
-from metalib.training import train
-from tests.oracles import dense_hessian, relative_error, sine_losses, unrolled_maml
+from metalib.training.config import TrainingConfig
+from metalib.training.loop import train
+from tests.oracles import dense_hessian, flatten, relative_error, sine_losses, unflatten, unrolled_maml
 from tests.tolerances import EXACT, ROUNDOFF
 
 ALPHA = 0.05
@@ -82,11 +90,11 @@ def test_the_jacobian_of_one_step_is_the_identity_minus_alpha_times_the_hessian(
 def test_eq_5_batched_reptile_moves_by_the_mean_of_the_differences_of_its_tasks():
     n, config = 4, TrainingConfig(iterations=1, tasks=4, epsilon=0.3)
     phi = DOUBLE.initialize(0)
-    drawn = DOUBLE.draw(0, 0, n, config.k)
+    sampled = DOUBLE.sample(0, 0, n, config.k)
     differences = []
     for task in range(n):
         losses = [
-            DOUBLE.loss({name: torch.from_numpy(a[0, task, i])[None] for name, a in drawn.items()})
+            DOUBLE.loss({name: torch.from_numpy(a[0, task, i])[None] for name, a in sampled.items()})
             for i in range(config.k)
         ]
         differences.append(subtract(adapt(losses, phi, SGD(config.alpha)), phi))
@@ -158,8 +166,8 @@ def test_for_k_of_2_or_more_reptile_is_no_longer_k_steps_on_the_expected_loss(k)
 def test_the_outer_step_of_one_step_reptile_is_sgd_with_step_alpha_epsilon():
     config = TrainingConfig(k=1, iterations=1, epsilon=0.25)
     phi = DOUBLE.initialize(0)
-    drawn = DOUBLE.draw(0, 0, 1, 1)
-    loss = DOUBLE.loss({name: torch.from_numpy(a[0, 0, 0])[None] for name, a in drawn.items()})
+    sampled = DOUBLE.sample(0, 0, 1, 1)
+    loss = DOUBLE.loss({name: torch.from_numpy(a[0, 0, 0])[None] for name, a in sampled.items()})
     expected = add_scaled(phi, gradient(loss, phi), -config.alpha * config.epsilon)
     assert relative_error(train(DOUBLE, [config]).phi, expected) < EXACT
     assert np.isfinite(flatten(expected).numpy()).all()

@@ -3,11 +3,7 @@
 import pytest
 import torch
 
-from metalib.derivatives import gradient, hvp
-from metalib.expectations import avg_grad, avg_grad_inner, expected_gradients, initial_gradients_of_pool
-from metalib.experiments.theory_draws import gradient_norm_term, plain_sgd, reused_minibatches
-from metalib.experiments.theory_expansion import order_of
-from metalib.experiments.theory_expectation import (
+from companion.avg_grad_inner.coefficients import (
     CURVES_OF_FIGURE_3,
     coverage,
     distances_between_forms,
@@ -15,9 +11,18 @@ from metalib.experiments.theory_expectation import (
     measured_coefficients,
     sampled_coefficients,
 )
-from metalib.experiments.theory_problems import conv_problem, cubic_problem, sine_problem
+from companion.avg_grad_inner.draws import gradient_norm_term, plain_sgd, reused_minibatches
+from companion.expansion.problems import conv_problem, cubic_problem, sine_problem
+from companion.expansion.remainders import order_of
+from metalib.derivatives import gradient, hvp
 from metalib.params import add_scaled, norm, repeat, scale, subtract
-from metalib.taylor import fit_coefficients, predicted_coefficients, predicted_maml_coefficients
+from metalib.theory.expectations import (
+    avg_grad,
+    avg_grad_inner,
+    expected_gradients,
+    initial_gradients_of_pool,
+)
+from metalib.theory.taylor import fit_coefficients, predicted_coefficients, predicted_maml_coefficients
 from tests.tolerances import EXACT, ROUNDOFF, SLOPE
 
 PROBLEMS = {"cubic": cubic_problem, "tanh": sine_problem, "conv": conv_problem}

@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from metalib.derivatives import gradient, hvp
-from metalib.experiments.theory_problems import omniglot_problem, sine_problem
-from metalib.experiments.theory_regime import kinks, local_order, remainder_map, training_settings
-from metalib.experiments.theory_training import (
+from companion.avg_grad_inner.training import (
     FAMILY,
     K,
     Probe,
@@ -17,6 +14,9 @@ from metalib.experiments.theory_training import (
     steps_and_inner_product,
     through_training,
 )
+from companion.expansion.problems import omniglot_problem, sine_problem
+from companion.expansion.regime import kinks, local_order, remainder_map, training_settings
+from metalib.derivatives import gradient, hvp
 from metalib.params import add_scaled, norm, subtract
 from tests.tolerances import ROUNDOFF, SLOPE
 
@@ -28,7 +28,7 @@ def kept():
 
 @pytest.fixture(scope="module")
 def probe():
-    return Probe.draw(permutations=4)
+    return Probe.sample(permutations=4)
 
 
 def relative(a, b):
@@ -38,10 +38,10 @@ def relative(a, b):
 def test_probe_is_an_exact_quadrature_over_tasks():
     """Three phases and two amplitudes give AvgGrad and AvgGradInner exactly; more change nothing."""
     phi = displaced_start(0.0)
-    few, many = (Probe.draw(2, phases, amplitudes) for phases, amplitudes in ((3, 2), (9, 4)))
+    few, many = (Probe.sample(2, phases, amplitudes) for phases, amplitudes in ((3, 2), (9, 4)))
     assert relative(few.avg_grad(phi), many.avg_grad(phi)) < ROUNDOFF
     assert relative(few.avg_grad_inner(phi), many.avg_grad_inner(phi)) < ROUNDOFF
-    coarse = Probe.draw(2, 2, 1)
+    coarse = Probe.sample(2, 2, 1)
     assert relative(coarse.avg_grad_inner(phi), many.avg_grad_inner(phi)) > 0.01
 
 
@@ -101,7 +101,7 @@ def test_snapshots_start_together_and_diverge(kept):
 
 def test_loss_of_the_probe_is_the_loss_of_the_tasks():
     phi = {name: torch.zeros_like(value) for name, value in FAMILY.initialize(0).items()}
-    found = composition(phi, Probe.draw(1))["loss"]
+    found = composition(phi, Probe.sample(1))["loss"]
     assert found == pytest.approx(4.2517, abs=0.01)
 
 

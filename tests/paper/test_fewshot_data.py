@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metalib.tasks.omniglot import PARTS, _drawings, omniglot
+from metalib.data.omniglot import PARTS, _drawings, omniglot
 
 
 @pytest.fixture(scope="module")

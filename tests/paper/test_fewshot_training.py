@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from metalib.convnets import omniglot_net
-from metalib.experiments.fewshot import FewShotBudget, reptile_unit
+from companion.fewshot.settings import FewShotBudget, reptile_unit
+from metalib.data.classes import ClassPool
+from metalib.models.convnet import omniglot_net
 from metalib.params import Params
-from metalib.tasks.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
-from metalib.training import train
+from metalib.training.loop import train
 from tests.tolerances import ROUNDOFF
 
 
@@ -73,13 +73,13 @@ def literal(unit, run: int) -> Params:
     load(model, family.initialize(config.seed))
     weights = list(model.parameters())
     adam = torch.optim.Adam(weights, lr=config.alpha, betas=(0.0, 0.999))
-    drawn = family.draw(config.seed, 0, config.tasks, config.k)
+    sampled = family.sample(config.seed, 0, config.tasks, config.k)
     for i in range(config.iterations):
         before, after = [w.detach().clone() for w in weights], [torch.zeros_like(w) for w in weights]
         for task in range(config.tasks):
             for step in range(config.k):
-                images = family.pool.gather(torch.from_numpy(drawn["image"][i, task, step])).double()
-                labels = torch.from_numpy(drawn["label"][i, task, step])
+                images = family.pool.gather(torch.from_numpy(sampled["image"][i, task, step])).double()
+                labels = torch.from_numpy(sampled["label"][i, task, step])
                 adam.zero_grad()
                 nn.CrossEntropyLoss(reduction="none")(
                     model(images.permute(0, 3, 1, 2)), labels

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metalib.experiments import figure4a, late_gradients, overlap
-from metalib.experiments.combinations import contrast, late_losses
-from metalib.intervals import over_seeds
+from companion.inner_gradients.summaries import contrast, late_losses
+from companion.intervals import over_seeds
+from companion.overlap import figure4a, late_gradients
+from companion.overlap import settings as overlap
+from companion.results import load_result
+from metalib.data.glyphs import glyphs
 from metalib.meta_gradients import fomaml_weights
-from metalib.store import load_result
-from metalib.tasks.glyphs import glyphs
-from metalib.taylor import predicted_coefficients
+from metalib.theory.taylor import predicted_coefficients
 
 RESULTS = Path(__file__).parents[2] / "results"
 BUDGET = "laptop"
@@ -37,14 +38,14 @@ def gradients():
 
 def images_seen_before(method, k):
     """Mean number of images of the last minibatch that an earlier one held."""
-    drawn = overlap.family(glyphs(), method, batch=25).draw(0, block=0, tasks=1, steps=k)["image"][:, 0]
-    return np.mean([np.isin(task[-1], task[:-1]).sum() for task in drawn])
+    sampled = overlap.family(glyphs(), method, batch=25).sample(0, block=0, tasks=1, steps=k)["image"][:, 0]
+    return np.mean([np.isin(task[-1], task[:-1]).sum() for task in sampled])
 
 
 def share_of_self_pairs(method, k):
     """Mean share of the pairs (image of the last minibatch, image of an earlier one) that are one image."""
-    drawn = overlap.family(glyphs(), method, batch=25).draw(0, block=0, tasks=1, steps=k)["image"][:, 0]
-    return np.mean([(task[-1] == image).mean() for task in drawn for image in task[:-1].flat])
+    sampled = overlap.family(glyphs(), method, batch=25).sample(0, block=0, tasks=1, steps=k)["image"][:, 0]
+    return np.mean([(task[-1] == image).mean() for task in sampled for image in task[:-1].flat])
 
 
 def more_than(accuracy, good, bad, name):

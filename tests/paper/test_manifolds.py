@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from metalib.experiments.theory_manifolds import (
+from companion.manifolds.limits import (
     alternating_limits,
     descent_and_projection,
     dimension_of,
@@ -16,7 +16,8 @@ from metalib.experiments.theory_manifolds import (
     two_curves,
     where_training_ends,
 )
-from metalib.manifolds import (
+from metalib.rng import generator
+from metalib.theory.manifolds import (
     Sphere,
     closest_to_all,
     distance_gradient,
@@ -25,7 +26,6 @@ from metalib.manifolds import (
     mean_half_squared_distance,
     move,
 )
-from metalib.tasks import generator
 from tests.tolerances import EXACT, ROUNDOFF
 
 FINITE_DIFFERENCE = 1e-8

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metalib.evaluation import adaptation_errors
-from metalib.experiments import sine
-from metalib.intervals import NORMAL, over_seeds
-from metalib.store import load_result
+from companion.intervals import NORMAL, over_seeds
+from companion.results import load_result
+from companion.sine import experiments as sine
+from metalib.evaluation.regression import adaptation_errors
 from metalib.tasks.sine import GRID_POINTS, Sine, SineTasks, SupportSet, grid, zero_function_error
 
 RESULTS = Path(__file__).parents[2] / "results"

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metalib.experiments import Unit
-from metalib.experiments.catalogue import EXPERIMENTS
-from metalib.store import load_result
-from metalib.tasks.classes import ClassPool
+from companion.catalogue import EXPERIMENTS
+from companion.results import load_result
+from companion.running.experiment import Unit
+from metalib.data.classes import ClassPool
 
 RESULTS = Path(__file__).parents[2] / "results"
 STORED = sorted(

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from metalib.experiments import fidelity, table2, table2_methods
-from metalib.store import load_result
+from companion.fewshot import fidelity, table2
+from companion.fewshot import methods as table2_methods
+from companion.results import load_result
 
 RESULTS = Path(__file__).parents[2] / "results"
 BUDGET = "laptop"

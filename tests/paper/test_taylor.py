@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from benchmarks.derivatives import most_bytes_kept
-from metalib.derivatives import gradient, hvp, hvp_forward_over_reverse
-from metalib.experiments.theory_expansion import (
+from companion.expansion.problems import conv_problem, cubic_problem, quadratic_problem, sine_problem
+from companion.expansion.remainders import (
     ALGORITHMS,
     exactness_on_quadratics,
     lines_of_the_derivation,
@@ -15,11 +15,13 @@ from metalib.experiments.theory_expansion import (
     remainders,
     slopes,
 )
-from metalib.experiments.theory_problems import conv_problem, cubic_problem, quadratic_problem, sine_problem
-from metalib.inner import SGD, inner_loop
+from metalib.derivatives import gradient, hvp, hvp_forward_over_reverse
+from metalib.inner import inner_loop
 from metalib.meta_gradients import combination, maml
-from metalib.params import add_scaled, dot, flatten, norm, scale, subtract, total, unflatten
-from metalib.taylor import expand_combination, expand_gradient, initial_gradients
+from metalib.optimizers import SGD
+from metalib.params import add_scaled, dot, norm, scale, subtract, total
+from metalib.theory.taylor import expand_combination, expand_gradient, initial_gradients
+from tests.oracles import flatten, unflatten
 from tests.tolerances import EXACT, ROUNDOFF, SLOPE
 
 PROBLEMS = {"cubic": cubic_problem, "tanh": sine_problem, "conv": conv_problem}

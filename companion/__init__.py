@@ -1,0 +1,21 @@
+"""The companion to “On First-Order Meta-Learning Algorithms”: its experiments, figures and verdicts.
+
+One folder per page, called like its notebook. The rooms build on one another, and on `metalib`; each imports
+only from those above it in this list:
+
+    style            one look for all figures
+    verdicts         paper, measured, verdict
+    intervals        confidence intervals
+    results          tables and arrays with where they came from
+    budgets          how much work every experiment does
+    running          the machinery that runs experiments
+    sine             section 4: sine waves
+    fewshot          section 6.1: few-shot classification
+    glyphs           the embedded letters
+    inner_gradients  section 6.2: which inner gradients matter
+    overlap          section 6.3: minibatches that overlap
+    expansion        section 5.1: the expansion of an outer update
+    avg_grad_inner   section 5.1: AvgGrad and AvgGradInner
+    manifolds        section 5.2: solution manifolds
+    catalogue        all experiments by name
+"""

@@ -1,0 +1,176 @@
+"""The command line: `python -m companion --help`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from companion.catalogue import EXPERIMENTS, find
+from companion.running import runner
+from companion.running.experiment import Experiment
+from companion.running.workers import cores
+from companion.sine import experiments as sine
+from companion.sine.scores import POINTS
+from metalib import __version__
+from metalib.data.omniglot import VARIABLE
+from metalib.errors import InputError, MetalibError, require
+from metalib.training.config import ALGORITHMS, TrainingConfig
+
+app = typer.Typer(
+    help="Experiments of the companion to 'On First-Order Meta-Learning Algorithms'.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:i")]
+Seeds = Annotated[str, typer.Option(help="seeds, separated by commas")]
+Results = Annotated[Path, typer.Option(help="folder that holds all results")]
+Threads = Annotated[int, typer.Option(help="processor threads; these networks are too small for more than 1")]
+
+
+@app.command("list")
+def list_experiments() -> None:
+    """List the experiments and their budgets."""
+    for experiment in EXPERIMENTS.values():
+        print(f"{experiment.name}\n    {experiment.title}")
+        for name, budget in experiment.budgets.items():
+            print(f"    {name:6}  {budget}")
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="experiment, see `list`")],
+    budget: Annotated[str, typer.Option(help="one that `list` shows, such as smoke or paper")] = "quick",
+    device: Device = "cpu",
+    seeds: Seeds = "0,1,2",
+    results: Results = Path("runs"),
+    threads: Threads = 1,
+    jobs: Annotated[
+        int, typer.Option(help="runs side by side, one thread each; 0 for one per core, or one on a GPU")
+    ] = 0,
+    scheduler: Annotated[
+        str,
+        typer.Option(help="address of a Dask scheduler whose workers do the work, such as tcp://host:8786"),
+    ] = "",
+    omniglot: Annotated[
+        str, typer.Option(envvar=VARIABLE, help="folder with Omniglot's two archives; downloaded without it")
+    ] = "",
+) -> None:
+    """Run an experiment. Interrupt it at any time: the same command goes on where it stopped."""
+    _use_threads(threads)
+    if omniglot:
+        os.environ[VARIABLE] = omniglot
+    if jobs == 0:
+        jobs = cores() if device == "cpu" else 1
+    _run(find(name), budget, device, seeds, results, jobs, scheduler)
+
+
+@app.command()
+def train(
+    algorithm: Annotated[str, typer.Option(help=", ".join(ALGORITHMS))] = "reptile",
+    weights: Annotated[str, typer.Option(help="c_1,…,c_k of a combination")] = "",
+    k: Annotated[int, typer.Option(help="inner steps")] = 5,
+    alpha: Annotated[float, typer.Option(help="inner step size")] = 0.02,
+    epsilon: Annotated[float, typer.Option(help="outer step size, falls linearly to 0")] = 0.1,
+    iterations: Annotated[int, typer.Option(help="outer iterations")] = 3_000,
+    tasks: Annotated[int, typer.Option(help="tasks per outer iteration")] = 1,
+    inner: Annotated[str, typer.Option(help="sgd or adam")] = "sgd",
+    outer: Annotated[str, typer.Option(help="interpolate or adam")] = "interpolate",
+    activation: Annotated[str, typer.Option(help="tanh or relu")] = "tanh",
+    points: Annotated[int, typer.Option(help="points the learner sees in evaluation")] = POINTS,
+    evaluation_tasks: Annotated[int, typer.Option(help="unseen tasks it is scored on")] = 1_000,
+    device: Device = "cpu",
+    seeds: Seeds = "0",
+    results: Results = Path("runs"),
+    threads: Threads = 1,
+) -> None:
+    """Train one configuration of your own on sine waves and score it."""
+    _use_threads(threads)
+    config = TrainingConfig(
+        algorithm=algorithm,
+        weights=tuple(_numbers(weights, "weights")),
+        k=k,
+        alpha=alpha,
+        epsilon=epsilon,
+        iterations=iterations,
+        tasks=tasks,
+        inner=inner,
+        outer=outer,
+    )
+    _run(sine.custom(config, activation, points, evaluation_tasks), "custom", device, seeds, results)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def _run(
+    experiment: Experiment[Any],
+    budget: str,
+    device: str,
+    seeds: str,
+    results: Path,
+    jobs: int = 1,
+    scheduler: str = "",
+) -> None:
+    numbers = _whole_numbers(seeds, "seeds")
+    try:
+        result = runner.run(
+            experiment, budget, seeds=numbers, device=device, results=results, progress=True,
+            jobs=jobs, scheduler=scheduler,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        print("\ncompanion: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        raise typer.Exit(130) from None
+    folder = results / experiment.name / budget
+    for name, table in result.tables.items():
+        print(f"{folder / name}.csv  {len(table)} rows")
+    if "adaptation" in result.tables:
+        table = result.tables["adaptation"]
+        chosen = table[table.step.isin((0, 1, 10, 32)) & (table.points == "whole")]
+        keys = ["unit", "algorithm", "steps", "epsilon", "step"]
+        means = chosen.groupby(keys, sort=False).mse.mean().unstack()
+        print(f"\nmean squared error after gradient steps, mean over {len(numbers)} seed(s)")
+        print(means.round(3).to_string())
+
+
+def _numbers(text: str, name: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError(f"{name} is {text!r}; write numbers separated by commas, such as 0,1,2") from None
+
+
+def _whole_numbers(text: str, name: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError(
+            f"{name} is {text!r}; write whole numbers separated by commas, such as 0,1,2"
+        ) from None
+
+
+def _use_threads(threads: int) -> None:
+    require(threads >= 1, f"threads is {threads}; at least 1 has to do the work")
+    torch.set_num_threads(threads)
+
+
+def main() -> None:
+    """Run the command line; errors made on purpose become one line and exit code 2."""
+    try:
+        app()
+    except MetalibError as error:
+        print(f"companion: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""How much work every experiment does, in one table: `BUDGETS[experiment][budget]`.
+
+"smoke" takes seconds, "quick" about a minute, "laptop" hours on a few cores, "paper" is the paper's own
+budget. An experiment without "laptop" needs none: its paper's budget is small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much work an experiment may do.
+
+    Attributes:
+        iterations: outer iterations of every run.
+        evaluation_tasks: unseen tasks on which every trained initialization is scored.
+    """
+
+    iterations: int
+    evaluation_tasks: int
+
+    def __str__(self) -> str:
+        """Describe the budget in a line."""
+        return f"{self.iterations:,} outer iterations, {self.evaluation_tasks:,} evaluation tasks"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the budget as JSON can hold it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class FewShotBudget(Budget):
+    """How much work a few-shot experiment may do: the fields of `Budget` are for 5-way tasks.
+
+    Attributes:
+        iterations_20_way: outer iterations of 20-way runs.
+        evaluation_tasks_20_way: tasks on which 20-way initializations are scored.
+    """
+
+    iterations_20_way: int = 0
+    evaluation_tasks_20_way: int = 0
+
+    def __str__(self) -> str:
+        """Describe the budget in a line."""
+        return f"5-way {super().__str__()}; 20-way {self.for_ways(20)}"
+
+    def for_ways(self, ways: int) -> Budget:
+        """Return the budget of runs with that many classes per task."""
+        if ways == 20:
+            return Budget(self.iterations_20_way, self.evaluation_tasks_20_way)
+        return Budget(self.iterations, self.evaluation_tasks)
+
+
+@dataclass(frozen=True)
+class MethodsBudget(Budget):
+    """How much work the methods of Table 2 may do.
+
+    Attributes:
+        iterations_maml: outer iterations of MAML and FOMAML, of 32 tasks each.
+    """
+
+    iterations_maml: int = 0
+
+    def __str__(self) -> str:
+        """Describe the budget in a line."""
+        return f"{super().__str__()}; MAML and FOMAML {self.iterations_maml:,} outer iterations"
+
+
+@dataclass(frozen=True)
+class SweepBudget(Budget):
+    """How much work a sweep may do.
+
+    Attributes:
+        grid: the values of what is swept.
+    """
+
+    grid: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        """Describe the budget in a line."""
+        return f"{super().__str__()}, at {', '.join(f'{value:g}' for value in self.grid)}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the budget as JSON can hold it."""
+        return {**super().as_dict(), "grid": list(self.grid)}
+
+
+def _sweep(**grids: tuple[float, ...]) -> dict[str, SweepBudget]:
+    return {
+        name: SweepBudget(_OVERLAP[name].iterations, _OVERLAP[name].evaluation_tasks, grid)
+        for name, grid in grids.items()
+    }
+
+
+_SINE = {"smoke": Budget(200, 50), "quick": Budget(3_000, 1_000), "paper": Budget(30_000, 1_000)}
+_OVERLAP = {
+    "smoke": Budget(10, 4),
+    "quick": Budget(200, 60),
+    "laptop": Budget(2_000, 200),
+    "paper": Budget(40_000, 10_000),
+}
+_WEIGHTS = {
+    "smoke": Budget(10, 4),
+    "quick": Budget(200, 60),
+    "laptop": Budget(2_000, 500),
+    "paper": Budget(40_000, 10_000),
+}
+
+TABLE_2 = {
+    "smoke": FewShotBudget(20, 20, 10, 10),
+    "quick": FewShotBudget(300, 100, 100, 40),
+    "laptop": FewShotBudget(10_000, 1_000, 3_000, 400),
+    "paper": FewShotBudget(100_000, 10_000, 200_000, 10_000),
+}
+TABLE_2_METHODS = {
+    "smoke": MethodsBudget(10, 10, iterations_maml=2),
+    "quick": MethodsBudget(150, 60, iterations_maml=25),
+    # MAML sees 48,000 tasks where Reptile sees 50,000.
+    "laptop": MethodsBudget(10_000, 250, iterations_maml=1_500),
+    # Finn et al. (2017) ran 60,000 iterations.
+    "paper": MethodsBudget(100_000, 10_000, iterations_maml=60_000),
+}
+FIDELITY = {
+    "smoke": Budget(5, 6),
+    "quick": Budget(100, 30),
+    "laptop": Budget(2_000, 300),
+    "paper": Budget(100_000, 10_000),
+}
+FIGURE_3 = {
+    "smoke": Budget(20, 8),
+    "quick": Budget(300, 100),
+    "laptop": Budget(10_000, 500),
+    "paper": Budget(40_000, 10_000),
+}
+FIGURE_4A = _sweep(smoke=(2, 5), quick=(2, 4, 5, 8), laptop=(2, 3, 4, 5, 8), paper=(2, 3, 4, 5, 6, 7, 8, 10))
+FIGURE_4B = _sweep(
+    smoke=(10, 50),
+    quick=(10, 25, 50),
+    laptop=(10, 25, 35, 50),
+    paper=(5, 10, 15, 20, 25, 30, 35, 50, 75, 100),
+)
+FIGURE_4C = _sweep(
+    smoke=(0.1, 1.0),
+    quick=(0.1, 1.0),
+    laptop=(0.1, 0.3, 1.0, 4.0),
+    paper=(0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 4.0, 8.0),
+)
+LATE_GRADIENTS = {**_OVERLAP, "smoke": Budget(10, 10), "laptop": Budget(2_000, 300)}
+
+BUDGETS: Mapping[str, Mapping[str, Budget]] = {
+    "sine-figure-1": _SINE,
+    "sine-inner-steps": _SINE,
+    "sine-meta-batch": _SINE,
+    "table2": TABLE_2,
+    "table2-methods": TABLE_2_METHODS,
+    "fidelity": FIDELITY,
+    "figure3": FIGURE_3,
+    "figure3-weights": _WEIGHTS,
+    "figure3-controls": _WEIGHTS,
+    "figure4a": FIGURE_4A,
+    "figure4b": FIGURE_4B,
+    "figure4c": FIGURE_4C,
+    "figure4-sensitivity": _OVERLAP,
+    "late-gradients": LATE_GRADIENTS,
+}

@@ -1,0 +1,54 @@
+"""All experiments by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from companion.fewshot import fidelity, methods, table2
+from companion.inner_gradients import controls, figure3, weights
+from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sensitivity
+from companion.running.experiment import Experiment
+from companion.sine import experiments as sine
+from metalib.errors import InputError
+
+EXPERIMENTS: dict[str, Experiment[Any]] = {
+    experiment.name: experiment
+    for experiment in (
+        sine.FIGURE_1,
+        sine.INNER_STEPS,
+        sine.META_BATCH,
+        table2.TABLE_2,
+        table2.TABLE_2_GLYPHS,
+        methods.METHODS,
+        methods.METHODS_GLYPHS,
+        fidelity.FIDELITY,
+        fidelity.FIDELITY_GLYPHS,
+        figure3.FIGURE_3,
+        figure3.FIGURE_3_GLYPHS,
+        weights.WEIGHTS,
+        weights.WEIGHTS_GLYPHS,
+        controls.CONTROLS,
+        controls.CONTROLS_GLYPHS,
+        figure4a.FIGURE_4A,
+        figure4a.FIGURE_4A_GLYPHS,
+        figure4b.FIGURE_4B,
+        figure4b.FIGURE_4B_GLYPHS,
+        figure4c.FIGURE_4C,
+        figure4c.FIGURE_4C_GLYPHS,
+        sensitivity.SENSITIVITY,
+        sensitivity.SENSITIVITY_GLYPHS,
+        late_gradients.LATE_GRADIENTS,
+        late_gradients.LATE_GRADIENTS_GLYPHS,
+    )
+}
+
+
+def find(name: str) -> Experiment[Any]:
+    """Return the experiment of that name.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if name not in EXPERIMENTS:
+        raise InputError(f"there is no experiment {name!r}; choose one of {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]

@@ -1,0 +1,1 @@
+"""Section 5.1: the expansion of an outer update (page `notebooks/expansion.ipynb`)."""

@@ -1,0 +1,1 @@
+"""Section 6.1: few-shot classification (page `notebooks/fewshot.ipynb`)."""

@@ -1,0 +1,160 @@
+"""The other rows of Table 2: MAML and first-order MAML; and two baselines, pre-training and joint training.
+
+Joint training is k = 1 on few-shot tasks. As a task numbers its classes at random, no fixed network can do
+better than chance on all of them: there is nothing to learn, as on the sine waves of section 4. Pre-training
+is what section 7 means by joint training with fine-tuning: one classifier of all training classes, whose
+features are fine-tuned under a new last layer, or stay as they are, under a new last layer or with the
+nearest class mean.
+
+MAML and FOMAML run with the settings that Finn et al. (2017) released for 5-way 1-shot Omniglot, which
+Table 2 quotes; but on the network and images of this paper, so that only the method differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from companion.budgets import TABLE_2_METHODS as BUDGETS
+from companion.budgets import MethodsBudget
+from companion.fewshot.scores import RecordAccuracy, Scoring, arrays, inner_optimizer, score
+from companion.fewshot.settings import SETTINGS, on_both_pools, reptile_configs, reptile_family
+from companion.intervals import over_seeds
+from companion.results import Result
+from companion.running.experiment import Unit
+from metalib.data.classes import ClassPool
+from metalib.optimizers import Masked, Optimizer, State
+from metalib.tasks.fewshot import FewShot
+from metalib.tasks.pretraining import HEAD, Pretraining, with_new_head
+from metalib.training import Trained, TrainingConfig
+
+WAYS = 5
+MAML_ALPHA = 0.4
+MAML_TASKS = 32
+MAML_OUTER_STEP = 0.001
+MAML_EVALUATION_STEPS = 10
+
+
+@dataclass(frozen=True)
+class RecordFineTuning:
+    """What is kept of pre-training: accuracy in three ways of using its features, history, and the features.
+
+    A new head is fine-tuned with the features ("all"), and alone ("head"); or the nearest class mean decides
+    ("nothing").
+
+    Attributes:
+        tasks: the few-shot tasks it is scored on.
+        scoring: how.
+    """
+
+    tasks: FewShot
+    scoring: Scoring
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything that decides what is recorded, as JSON can hold it."""
+        return {
+            "kind": "RecordFineTuning",
+            "tasks": self.tasks.as_dict(),
+            "scoring": self.scoring.as_dict(),
+        }
+
+    def __call__(self, family: Pretraining, trained: Trained) -> Result:
+        """Return the accuracy of every run and way, its history, and its features."""
+        features = {name: value for name, value in trained.phi.items() if name not in HEAD}
+        phi = with_new_head(trained.phi, self.tasks, [config.seed for config in trained.configs])
+        # The new head has no moments, so the optimizer starts afresh.
+        fresh = replace(trained, phi=phi, inner=trained.configs[0].optimizer().initial_state(phi))
+        scored = [
+            score(self.tasks, fresh, self.scoring).assign(fine_tuned="all"),
+            score(self.tasks, fresh, self.scoring, _head_alone).assign(fine_tuned="head"),
+            score(self.tasks, fresh, self.scoring, None).assign(fine_tuned="nothing"),
+        ]
+        tables = {"accuracy": pd.concat(scored, ignore_index=True), "history": trained.history}
+        return Result(tables, arrays(replace(trained, phi=features, inner=State())))
+
+
+def _head_alone(config: TrainingConfig) -> Optimizer:
+    return Masked(inner_optimizer(config), HEAD)
+
+
+def maml_unit(
+    algorithm: str, pool: ClassPool, budget: MethodsBudget, seeds: tuple[int, ...]
+) -> Unit[FewShot]:
+    """Return MAML as released: one inner step on the support set, the loss on as many query images.
+
+    In terms of this library it has k = 2 with a separate tail: L_1 on the support, L_2 on the query.
+
+    Args:
+        algorithm: "maml" or "fomaml".
+        pool: the classes and their images.
+        budget: how much work to do.
+        seeds: one run each.
+    """
+    family = FewShot(pool, WAYS, shots=2, batch=WAYS, tail_shots=1, reduction="mean")
+    configs = tuple(
+        TrainingConfig(
+            algorithm=algorithm,
+            seed=seed,
+            k=2,
+            alpha=MAML_ALPHA,
+            epsilon=MAML_OUTER_STEP,
+            epsilon_final=MAML_OUTER_STEP,
+            outer="adam",
+            iterations=budget.iterations_maml,
+            tasks=MAML_TASKS,
+        )
+        for seed in seeds
+    )
+    scoring = Scoring(budget.evaluation_tasks, steps=MAML_EVALUATION_STEPS, batch=0)
+    return Unit(algorithm, family, configs, RecordAccuracy(scoring), facts={"method": algorithm})
+
+
+def _units(
+    pool: Callable[[], ClassPool], budget: MethodsBudget, seeds: tuple[int, ...]
+) -> tuple[Unit[Any], ...]:
+    classes = pool()
+    episodes = reptile_family(classes, WAYS)
+    reptile = reptile_configs(WAYS, budget.iterations, seeds)
+    one_step = tuple(replace(config, algorithm="joint", k=1) for config in reptile)
+    on_all_classes = tuple(replace(config, tasks=1) for config in one_step)
+    scoring = Scoring(budget.evaluation_tasks, batch=SETTINGS[WAYS].evaluation_batch)
+    return (
+        maml_unit("fomaml", classes, budget, seeds),
+        maml_unit("maml", classes, budget, seeds),
+        Unit("joint", episodes, one_step, RecordAccuracy(scoring), facts={"method": "joint"}),
+        Unit(
+            "pretraining",
+            Pretraining(classes),
+            on_all_classes,
+            RecordFineTuning(episodes, scoring),
+            facts={"method": "pretraining"},
+        ),
+    )
+
+
+METHODS, METHODS_GLYPHS = on_both_pools(
+    "table2-methods", "Table 2: MAML, FOMAML, joint training and pre-training, 5-way", BUDGETS, _units
+)
+
+
+def by_method(reptile: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracy of every method on 5-way test classes, mean and interval over the seeds.
+
+    Args:
+        reptile: the table `accuracy` of `table2.TABLE_2`.
+        others: the table `accuracy` of `METHODS`.
+
+    Returns:
+        Per `shots`, `algorithm` and `mode`: `mean`, `low`, `high`. "pretraining-head" is pre-training whose
+        features stay as they are while a new head is fitted to them, "pretraining-nearest" the nearest class
+        mean of these features.
+    """
+    # Pre-training and joint training are both "joint" to the outer loop; the method tells them apart.
+    moved = others.get("fine_tuned", pd.Series("all", others.index))
+    names = others.method + moved.map({"head": "-head", "nothing": "-nearest"}).fillna("")
+    both = pd.concat([reptile[reptile.ways == WAYS], others.assign(algorithm=names)])
+    chosen = both[(both.classes == "test") & (both["mode"] != "difference")]
+    return over_seeds(chosen, ["shots", "algorithm", "mode"], "accuracy")

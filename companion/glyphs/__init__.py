@@ -1,0 +1,1 @@
+"""The embedded letters (page `notebooks/glyphs.ipynb`)."""

@@ -1,0 +1,1 @@
+"""Section 6.2: which inner gradients matter (page `notebooks/inner_gradients.ipynb`)."""

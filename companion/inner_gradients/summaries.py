@@ -1,0 +1,107 @@
+"""Stored runs of sections 6.2 and 6.3, put together: curves, final accuracies and their differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from companion.budgets import FIGURE_3
+from companion.inner_gradients.settings import BATCH
+from companion.intervals import Interval, interval, over_seeds
+from companion.results import Result
+
+FACTS = ("curve", "kind", "k", "lambda")
+
+
+def stated_budget(result: Result) -> str:
+    """Return how long the runs of a stored result are, as a figure should say of itself."""
+    ran, full = result.provenance["config"], FIGURE_3["paper"].iterations
+    iterations = ran["budget"]["iterations"]
+    return f"{iterations:,} outer iterations (paper: {full:,}), {len(ran['seeds'])} seeds"
+
+
+def facts_of(table: pd.DataFrame) -> list[str]:
+    """Return which columns of a table tell its curves apart."""
+    return [fact for fact in FACTS if fact in table.columns]
+
+
+def learning_curves(history: pd.DataFrame, window: int = 10, value: str = "inductive") -> pd.DataFrame:
+    """Smooth the learning curves, and average them over the seeds.
+
+    Args:
+        history: the table of that name, one row per curve, seed and iteration.
+        window: measurements to average, the one at the iteration and those before it.
+        value: the mode of evaluation.
+
+    Returns:
+        Per curve and iteration `mean`, `low` and `high` over the seeds. Where a window is not full, it is
+        as long as it can be.
+    """
+    ordered = history.sort_values(["curve", "seed", "iteration"])
+    smooth = ordered.groupby(["curve", "seed"])[value].transform(
+        lambda accuracy: accuracy.rolling(window, min_periods=1).mean()
+    )
+    # The mean of a window skips what is not finite, and a run that has diverged would live on in it.
+    smooth = smooth.where(np.isfinite(ordered[value]))
+    return over_seeds(ordered.assign(smooth=smooth), [*facts_of(history), "iteration"], "smooth")
+
+
+def late_losses(history: pd.DataFrame) -> pd.DataFrame:
+    """Return the training losses at the end of training, in nats per image, for minibatches of 25.
+
+    Args:
+        history: the table of that name, one row per curve, seed and iteration.
+
+    Returns:
+        Per curve `loss_before`, L_1(φ_1), and `loss_after`, L_k(φ_k): medians over the seeds and the last
+        fifth of training.
+    """
+    late = history[history.iteration > 0.8 * history.iteration.max()]
+    return late.groupby("curve")[["loss_before", "loss_after"]].median() / BATCH
+
+
+def final_accuracies(accuracy: pd.DataFrame, mode: str = "inductive") -> pd.DataFrame:
+    """Return the accuracy of every curve after training: mean and interval over the seeds."""
+    return over_seeds(accuracy[accuracy["mode"] == mode], facts_of(accuracy), "accuracy")
+
+
+def differences(
+    accuracy: pd.DataFrame, pairs: Sequence[tuple[str, str]], mode: str = "inductive"
+) -> pd.DataFrame:
+    """Return by how much the first curve of each pair is more accurate than the second, paired by seed.
+
+    Runs of one seed share initial weights, split and evaluation tasks, so that what they have in common
+    drops out of the difference.
+
+    Args:
+        accuracy: the table of that name.
+        pairs: names of curves.
+        mode: the mode of evaluation.
+
+    Returns:
+        Per pair `first` and `second`, then `mean`, `low` and `high` of the difference over the seeds.
+    """
+    cells = accuracy[accuracy["mode"] == mode].set_index(["curve", "seed"]).accuracy
+    parts = [
+        (cells[first] - cells[second]).rename("difference").reset_index().assign(first=first, second=second)
+        for first, second in pairs
+    ]
+    return over_seeds(pd.concat(parts), ["first", "second"], "difference")
+
+
+def contrast(accuracy: pd.DataFrame, weights: Mapping[str, float], mode: str = "inductive") -> Interval:
+    """Return mean and interval over the seeds of a weighted sum of accuracies, paired by seed.
+
+    With weights 1, −1, −1 and 1 it is a difference of differences: how much more one curve gains than
+    another.
+
+    Args:
+        accuracy: the table of that name.
+        weights: what each curve is multiplied by; curves are named.
+        mode: the mode of evaluation.
+    """
+    chosen = accuracy[accuracy["mode"] == mode]
+    cells = chosen.pivot_table(index="seed", columns="curve", values="accuracy", dropna=False)
+    return interval(cells[list(weights)].to_numpy() @ np.array(list(weights.values())))

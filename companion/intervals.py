@@ -1,0 +1,97 @@
+"""Confidence intervals; always of 95 %."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from metalib.errors import require
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+LEVEL = 0.95
+NORMAL = 1.96
+"""Standard errors on either side of a mean of many independent values."""
+
+
+class Interval(NamedTuple):
+    """A mean with its 95 % confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Write the mean and the half width, as in 0.105 ± 0.011."""
+        return f"{self.mean:.3g} ± {(self.high - self.low) / 2:.2g}"
+
+    def __format__(self, spec: str) -> str:
+        """Write both numbers as asked for.
+
+        >>> f"{Interval(4.9, 4.5, 5.3):.1f}"
+        '4.9 ± 0.4'
+        """
+        return f"{self.mean:{spec}} ± {(self.high - self.low) / 2:{spec}}" if spec else str(self)
+
+
+def interval(values: Float[np.ndarray, " n"]) -> Interval:
+    """Return the mean of independent values with Student's interval, x̄ ± t_{n−1} s / √n.
+
+    For three seeds, t is 4.30: three runs say little about their spread, and the interval says so.
+
+    Raises:
+        InputError: if there are fewer than two values, from which no spread can be estimated.
+
+    >>> interval(np.array([1.0, 2.0, 3.0]))
+    Interval(mean=2.0, low=-0.484..., high=4.484...)
+    """
+    from scipy import stats  # here, so that machines that only train need no SciPy
+
+    require(len(values) >= 2, f"got {len(values)} value; an interval needs at least two")
+    center = float(np.mean(values))
+    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, df=len(values) - 1)) * error
+    return Interval(center, center - half, center + half)
+
+
+def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str = "mse") -> pd.DataFrame:
+    """Return mean and interval over the seeds, for every combination of the columns `by`.
+
+    Args:
+        table: one row per seed and combination.
+        by: the columns that name a combination; their order of appearance is kept.
+        value: the column to average.
+
+    Returns:
+        A table with the columns of `by`, then `mean`, `low`, `high`, the number of `seeds` they come
+        from, and the number that `diverged` and are left out. Fewer than two seeds give no interval.
+    """
+    rows = []
+    for key, group in table.groupby(list(by), sort=False, dropna=False):
+        finite = group[value].to_numpy()[np.isfinite(group[value])]
+        center = interval(finite) if len(finite) >= 2 else (np.nan, np.nan, np.nan)
+        rows.append((*key, *center, len(finite), len(group) - len(finite)))
+    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "seeds", "diverged"])
+
+
+def plus_minus(summary: pd.DataFrame, digits: int = 1) -> pd.Series:
+    """Write the `mean` and half the interval from `low` to `high` of every row, as in 97.1 ± 0.3.
+
+    Where runs `diverged` the text says how many are left, or that none is, since dropping a run flatters.
+    """
+    return pd.Series([_text(row, digits) for _, row in summary.iterrows()], summary.index, dtype=object)
+
+
+def _text(row: pd.Series, digits: int) -> str:
+    lost = int(row.get("diverged", 0))
+    text = f"{row['mean']:.{digits}f} ± {(row.high - row.low) / 2:.{digits}f}"
+    if not lost:
+        return text
+    left, runs = int(row.seeds), int(row.seeds) + lost
+    if left >= 2:
+        return f"{text} ({left} of {runs} seeds)"
+    return "diverged" if left == 0 else f"diverged (but for {left} of {runs} seeds)"

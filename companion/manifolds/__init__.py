@@ -1,0 +1,1 @@
+"""Section 5.2: solution manifolds (page `notebooks/manifolds.ipynb`)."""

@@ -1,0 +1,1 @@
+"""Section 6.3: minibatches that overlap (page `notebooks/overlap.ipynb`)."""

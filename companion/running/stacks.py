@@ -1,0 +1,135 @@
+"""Stacks of units: what can be trained side by side is, and is recorded apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from companion.results import Result, environment
+from companion.running.experiment import Unit
+from metalib.memory import side_by_side
+from metalib.store import digest
+from metalib.training import TrainingConfig, train
+from metalib.training.config import StackConfig
+from metalib.training.loop import OnDivergence
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Units that are trained side by side, because they share the family and the shape of the inner loop."""
+
+    units: tuple[Unit[Any], ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the stack's files: that of its only unit, or one that its units decide."""
+        if len(self.units) == 1:
+            return self.units[0].name
+        return f"stack-{digest([unit.as_dict() for unit in self.units])}"
+
+    @property
+    def configs(self) -> tuple[TrainingConfig, ...]:
+        """The runs of all units, in order."""
+        return tuple(config for unit in self.units for config in unit.configs)
+
+    @property
+    def inner_steps(self) -> int:
+        """The work to be done, in inner steps."""
+        return sum(unit.inner_steps for unit in self.units)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A unit that has been trained and recorded.
+
+    Attributes:
+        unit: which.
+        result: its tables and arrays, and as provenance where it was trained, and for how long: the
+            unit's share, by inner steps, of the wall time of its stack.
+    """
+
+    unit: Unit[Any]
+    result: Result
+
+
+def widest(units: Sequence[Unit[Any]], device: str) -> int:
+    """Return how many runs to gather in one stack.
+
+    On a GPU, as many as fill it. A processor core gains nothing from a second run of the same stack, and
+    units of their own spread better over the cores.
+
+    Args:
+        units: what is to be trained.
+        device: "cpu", "cuda" or "cuda:i".
+    """
+    if torch.device(device).type == "cpu":
+        return 1
+    largest = max(unit.family.footprint * max(config.tasks for config in unit.configs) for unit in units)
+    return side_by_side(largest, device)
+
+
+def gather(units: Sequence[Unit[Any]], most: int) -> tuple[Stack, ...]:
+    """Gather units into stacks of at most `most` runs; a unit is never divided.
+
+    The order of the units is kept within a stack, and among stacks by their first units.
+
+    Args:
+        units: what is to be trained; units share a stack if they share family, monitor and `StackConfig`.
+        most: runs in a stack.
+    """
+    alike: dict[str, list[list[Unit[Any]]]] = {}
+    for unit in units:
+        monitor = unit.monitor.as_dict() if unit.monitor else None
+        key = digest([unit.family.as_dict(), monitor, asdict(StackConfig.of(unit.configs))])
+        stacks = alike.setdefault(key, [[]])
+        runs = sum(len(member.configs) for member in stacks[-1])
+        if stacks[-1] and runs + len(unit.configs) > most:
+            stacks.append([])
+        stacks[-1].append(unit)
+    place = {unit.name: i for i, unit in enumerate(units)}
+    gathered = [Stack(tuple(members)) for stacks in alike.values() for members in stacks]
+    return tuple(sorted(gathered, key=lambda stack: place[stack.units[0].name]))
+
+
+def finish(
+    stack: Stack,
+    device: str,
+    checkpoint: Path,
+    kept: Collection[str] = (),
+    callback: Callable[[int], None] | None = None,
+    on_divergence: OnDivergence = "raise",
+) -> Iterator[Finished]:
+    """Train a stack, going on from its checkpoint, and yield its units as they are recorded.
+
+    Args:
+        stack: what to train.
+        device: "cpu", "cuda" or "cuda:i".
+        checkpoint: where unfinished training is kept.
+        kept: names of units that were recorded before, and are not recorded again.
+        callback: called with the inner steps taken so far.
+        on_divergence: "raise" an error when a run diverges, or "record" it.
+    """
+    per_iteration = stack.inner_steps // StackConfig.of(stack.configs).iterations
+    first = stack.units[0]
+    trained = train(
+        first.family,
+        stack.configs,
+        device=device,
+        checkpoint=checkpoint,
+        monitor=first.monitor,
+        callback=(lambda iteration: callback(iteration * per_iteration)) if callback else None,
+        on_divergence=on_divergence,
+    )
+    start = 0
+    for unit in stack.units:
+        stop = start + len(unit.configs)
+        if unit.name not in kept:
+            result = unit.record(unit.family, trained.runs(start, stop))
+            seconds = trained.seconds * unit.inner_steps / stack.inner_steps
+            provenance = {"training_seconds": round(seconds, 1), "environment": environment(device)}
+            yield Finished(unit, replace(result, provenance=provenance))
+        start = stop

@@ -1,0 +1,1 @@
+"""Section 4: one-dimensional sine waves (page `notebooks/sine.ipynb`)."""

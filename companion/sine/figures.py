@@ -1,0 +1,130 @@
+"""Figures of the sine case study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from companion.style import BLACK, BLUE, CYCLE, GRAY, LINES, LOOKS, SKY, figure
+from metalib.tasks.sine import SineTasks, SupportSet, grid, zero_function_error
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+def tasks(waves: SineTasks, shown: int = 4) -> Figure:
+    """Draw a few sine waves, and how their average vanishes as more are averaged."""
+    canvas, (left, right) = figure(columns=2)
+    x = np.broadcast_to(grid(), (len(waves.amplitude), len(grid())))
+    curves = waves(x)
+    for curve, color, line in zip(curves[:shown], CYCLE, LINES, strict=False):
+        left.plot(grid(), curve, color=color, linestyle=line)
+    left.set(title=f"{shown} tasks", xlabel="$x$", ylabel=r"$f_\tau(x)$")
+    for count, color, line in zip((1, 10, 100, len(curves)), (SKY, BLUE, GRAY, BLACK), LINES, strict=False):
+        right.plot(grid(), curves[:count].mean(0), color=color, linestyle=line, label=f"{count:,}")
+    right.set(title="average of $n$ tasks", xlabel="$x$", ylabel="mean of $f_\\tau(x)$")
+    right.margins(y=0.5)
+    right.legend(title="$n$", ncols=4, loc="upper center", columnspacing=1.0, handlelength=1.8)
+    return canvas
+
+
+def training(history: pd.DataFrame) -> Figure:
+    """Draw the loss before and after the inner loop through training, and the floor of joint training."""
+    canvas, (left, right) = figure(columns=2, sharey=True)
+    for axes, column, title in (
+        (left, "loss_before", r"before adapting, $L_1(\phi_1)$"),
+        (right, "loss_after", r"at the last inner step, $L_k(\phi_k)$"),
+    ):
+        for algorithm, run in history.groupby("algorithm", sort=False):
+            look = LOOKS[str(algorithm)]
+            smooth = run[column].rolling(10, min_periods=1).mean()
+            axes.plot(run.iteration, smooth, color=look.color, linestyle=look.line, label=look.label)
+        _floor(axes)
+        axes.set(title=title, xlabel="outer iteration", ylim=(0, 6))
+    left.set_ylabel("mean squared error")
+    right.legend()
+    return canvas
+
+
+def learned_curves(
+    curves: dict[str, Float[np.ndarray, "steps 50"]], after: Sequence[int], support: SupportSet, task: int
+) -> Figure:
+    """Draw Fig. 1: what each initialization predicts before and after adapting to one task.
+
+    Args:
+        curves: per method, the curve after each number of steps in `after`.
+        after: numbers of gradient steps.
+        support: the evaluation tasks.
+        task: which of them the curves belong to.
+    """
+    canvas, axes = figure(rows=2, columns=3, height=2.3, sharex=True, sharey=True)
+    truth = support.tasks(np.broadcast_to(grid(), (len(support.x), len(grid()))))[task]
+    shades = np.linspace(0.78, 0.0, len(after))
+    for place, (method, lines) in zip(axes, curves.items(), strict=False):
+        place.plot(grid(), truth, color=BLUE, linewidth=4, alpha=0.35, label="true curve")
+        for curve, steps, shade, line in zip(lines, after, shades, (":", "-.", "--", "-"), strict=True):
+            name = f"after {steps} step{'s' * (steps > 1)}" if steps else "before"
+            place.plot(grid(), curve, color=str(shade), linestyle=line, label=name)
+        place.plot(support.x[task], support.y[task], "o", color="#D55E00", label="points seen", zorder=5)
+        place.set_title(LOOKS[method].label)
+    for place in axes[3:]:
+        place.set_xlabel("$x$")
+    for place in axes[::3]:
+        place.set_ylabel("$y$")
+    axes[-1].axis("off")
+    axes[2].tick_params(labelbottom=True)
+    axes[-1].legend(*axes[0].get_legend_handles_labels(), loc="center")
+    return canvas
+
+
+def adaptation(summary: pd.DataFrame, error: str = "mean squared error") -> Figure:
+    """Draw the error after 0 … 32 gradient steps, one panel per unit, mean and interval over seeds."""
+    units = list(summary.unit.unique())
+    canvas, axes = figure(rows=(len(units) + 1) // 2, columns=2, height=2.3, sharex=True, sharey=True)
+    for place, unit in zip(axes, units, strict=False):
+        for algorithm, curve in summary[summary.unit == unit].groupby("algorithm", sort=False):
+            look = LOOKS[str(algorithm)]
+            place.plot(
+                curve.step, curve["mean"], color=look.color, linestyle=look.line, marker=look.marker,
+                markevery=8, label=look.label,
+            )  # fmt: skip
+            place.fill_between(curve.step, curve.low, curve.high, color=look.color, alpha=0.2, linewidth=0)
+        _floor(place)
+        facts = summary[summary.unit == unit].iloc[0]
+        place.set(title=f"{facts.activation}, outer step: {facts.outer}", yscale="log", ylim=(0.02, 300))
+    for place in axes[-2:]:
+        place.set_xlabel("gradient steps")
+    for place in axes[::2]:
+        place.set_ylabel(error)
+    axes[0].legend(fontsize=7, ncols=2)
+    return canvas
+
+
+def inner_steps(summary: pd.DataFrame) -> Figure:
+    """Draw the error after 10 gradient steps against Reptile's k, for both ways to choose ε."""
+    canvas, (axes,) = figure(height=2.8)
+    looks = {"ε = 0.1": (BLUE, "-", "o"), "ε = 0.5 / k": ("#E69F00", "--", "s")}
+    for rule, curve in summary.groupby("rule", sort=False):
+        color, line, marker = looks[str(rule)]
+        axes.errorbar(
+            curve.steps, curve["mean"], yerr=(curve["mean"] - curve.low, curve.high - curve["mean"]),
+            color=color, linestyle=line, marker=marker, capsize=3, label=str(rule),
+        )  # fmt: skip
+    _floor(axes)
+    axes.set(
+        xlabel="inner steps $k$ in training", ylabel="mean squared error\nafter 10 gradient steps",
+        yscale="log", xticks=sorted(summary.steps.unique()),
+    )  # fmt: skip
+    axes.legend()
+    return canvas
+
+
+def _floor(axes: Axes) -> None:
+    axes.axhline(
+        zero_function_error(), color=BLACK, linewidth=0.8, linestyle=(0, (1, 2)), label="zero function"
+    )

@@ -1,0 +1,74 @@
+"""What is computed once and kept: a folder of arrays per user."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from metalib.errors import StoreError
+from metalib.store import load_arrays, save_arrays
+
+VARIABLE = "METALIB_CACHE"
+Arrays = dict[str, np.ndarray]
+
+
+def cache_folder() -> Path:
+    """Return where arrays are kept: the folder that METALIB_CACHE names, or the platform's cache folder."""
+    chosen = os.environ.get(VARIABLE)
+    if chosen:
+        return Path(chosen)
+    import pooch  # here, since nobody needs it who names a folder
+
+    return Path(pooch.os_cache("metalib"))
+
+
+def cached(name: str, build: Callable[[], Arrays]) -> Arrays:
+    """Return the arrays kept under `name`; build and keep them if they are not there or damaged.
+
+    Args:
+        name: file name within `cache_folder()`; it must change whenever `build` would.
+        build: computes the arrays.
+
+    Raises:
+        StoreError: if the folder cannot be written to, or the disk is full.
+    """
+    path = cache_folder() / name
+    arrays = _read(path)
+    if arrays is not None:
+        return arrays
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{name}.lock"))
+        lock.acquire()
+    except OSError as error:
+        raise StoreError(_remedy(path, error.strerror or str(error))) from error
+    try:
+        arrays = _read(path)  # another process may have built it while this one waited
+        if arrays is None:
+            arrays = build()
+            try:
+                save_arrays(path, arrays, {})
+            except StoreError as error:
+                raise StoreError(_remedy(path, str(error))) from error
+    finally:
+        lock.release()
+    return arrays
+
+
+def _remedy(path: Path, reason: str) -> str:
+    return (
+        f"cannot keep {path.name} in {path.parent} ({reason}); free some space there, "
+        f"or set {VARIABLE} to a folder that can be written to, and run again"
+    )
+
+
+def _read(path: Path) -> Arrays | None:
+    """Return what is in the file, or nothing if it is absent or damaged."""
+    try:
+        return load_arrays(path)[0]
+    except StoreError:
+        return None

@@ -1,0 +1,1 @@
+"""Adapt an initialization to unseen tasks and score it."""

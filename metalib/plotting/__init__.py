@@ -1,1 +1,0 @@
-"""Figures: results in, matplotlib figures out; nothing here reads files or trains."""

@@ -1,0 +1,1 @@
+"""What section 5 of the paper says, computed: expansions, expectations, solution manifolds."""

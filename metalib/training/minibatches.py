@@ -1,0 +1,77 @@
+"""Blocks of outer iterations: what a stack of runs meets in one, sampled at once and cut into minibatches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metalib.derivatives import MinibatchLoss
+from metalib.memory import side_by_side
+from metalib.tasks.family import TaskFamily
+from metalib.training.config import StackConfig, TrainingConfig
+
+
+def tasks_at_once(family: TaskFamily, configs: Sequence[TrainingConfig], device: torch.device) -> int:
+    """Return how many tasks of one run are stacked side by side; it divides the number of tasks.
+
+    Every task has weights of its own after its first step, so that a stack of tasks needs as much memory
+    as one of runs. Where the inner optimizer carries its state from task to task, they follow one another.
+
+    Args:
+        family: the tasks.
+        configs: the runs of the stack.
+        device: where they live.
+    """
+    stack = StackConfig.of(configs)
+    if stack.optimizer(1.0).carried:
+        return 1
+    fitting = side_by_side(family.footprint, device)
+    return max(width for width in range(1, stack.tasks + 1) if stack.tasks % width == 0 and width <= fitting)
+
+
+def sample_block(
+    family: TaskFamily, configs: Sequence[TrainingConfig], block: int, width: int, device: torch.device
+) -> dict[str, Tensor]:
+    """Sample a block for all runs, as arrays of shape [BLOCK, tasks / width, k, runs · width, …].
+
+    Args:
+        family: the tasks.
+        configs: the runs of the stack; those of the same seed see the same tasks.
+        block: number of the block, counted from 0.
+        width: tasks of one run that are stacked side by side.
+        device: where the arrays go.
+    """
+    stack = StackConfig.of(configs)
+    by_seed = {
+        seed: family.sample(seed, block, stack.tasks, stack.k) for seed in {config.seed for config in configs}
+    }
+    sampled = {}
+    for name in by_seed[configs[0].seed]:
+        # [runs, BLOCK, tasks, k, …]
+        array = torch.from_numpy(np.stack([by_seed[config.seed][name] for config in configs]))
+        array = array.unflatten(2, (-1, width)).movedim(0, 2).movedim(4, 2).flatten(3, 4)
+        sampled[name] = array.contiguous().to(device)
+    return sampled
+
+
+def losses_of(
+    family: TaskFamily, sampled: dict[str, Tensor], iterations: int
+) -> Iterator[list[list[MinibatchLoss]]]:
+    """Yield the losses of every outer iteration: per group of tasks side by side, one per inner step.
+
+    Args:
+        family: makes a loss of a minibatch.
+        sampled: what `sample_block` returned.
+        iterations: how many outer iterations of the block to yield.
+    """
+    groups, k = next(iter(sampled.values())).shape[1:3]
+    # Cutting a block into its minibatches at once is cheaper than indexing it at every step.
+    pieces = {name: iter(array[:iterations].flatten(0, 2).unbind()) for name, array in sampled.items()}
+    for _ in range(iterations):
+        yield [
+            [family.loss({name: next(minibatches) for name, minibatches in pieces.items()}) for _ in range(k)]
+            for _ in range(groups)
+        ]

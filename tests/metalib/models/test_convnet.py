@@ -1,0 +1,162 @@
+"""The stacked networks against a literal one made of torch.nn modules."""
+
+import pytest
+import torch
+from torch import nn
+
+from metalib.derivatives import MinibatchLoss, cross_entropy, gradient
+from metalib.errors import InputError
+from metalib.inner import inner_loop
+from metalib.meta_gradients import maml
+from metalib.models.convnet import ConvNet, miniimagenet_net, omniglot_net
+from metalib.optimizers import SGD
+from metalib.params import select
+from tests.tolerances import ROUNDOFF
+
+
+def literal_network(net: ConvNet) -> nn.Sequential:
+    """The architecture spelled out, padding included: 28 → 14 → 7 → 4 → 2, or 84 → 42 → 21 → 11 → 6."""
+    layers: list[nn.Module] = []
+    inputs, size = net.channels, net.size
+    for _ in range(4):
+        if net.pooling:
+            layers += [nn.Conv2d(inputs, net.filters, 3, padding=1)]
+        elif size % 2 == 0:
+            layers += [nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(inputs, net.filters, 3, stride=2)]
+        else:
+            layers += [nn.ZeroPad2d((1, 1, 1, 1)), nn.Conv2d(inputs, net.filters, 3, stride=2)]
+        layers += [nn.BatchNorm2d(net.filters, eps=1e-3, track_running_stats=False)]
+        if net.pooling:
+            bottom_right = size % 2
+            layers += [
+                nn.ConstantPad2d((0, bottom_right, 0, bottom_right), -torch.inf),
+                nn.MaxPool2d(2, 2),
+            ]
+        layers += [nn.ReLU()]
+        inputs, size = net.filters, -(-size // 2)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(size * size * net.filters, net.ways)).double()
+
+
+def load(reference: nn.Sequential, net: ConvNet, params: dict[str, torch.Tensor]) -> None:
+    """Copy the weights of a stack of one into the literal network, whose images are channels-first."""
+    convolutions = [m for m in reference if isinstance(m, nn.Conv2d)]
+    norms = [m for m in reference if isinstance(m, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for i, (conv, norm) in enumerate(zip(convolutions, norms, strict=True)):
+            conv.weight.copy_(params[f"conv_{i}"][0].permute(0, 3, 1, 2))
+            conv.bias.copy_(params[f"bias_{i}"][0])
+            norm.weight.copy_(params[f"gamma_{i}"][0])
+            norm.bias.copy_(params[f"beta_{i}"][0])
+        side = round((net.features // net.filters) ** 0.5)
+        by_channel = params["dense"][0].T.unflatten(1, (side, side, net.filters)).permute(0, 3, 1, 2)
+        reference[-1].weight.copy_(by_channel.flatten(1))
+        reference[-1].bias.copy_(params["dense_bias"][0, 0])
+
+
+def random_weights(net: ConvNet, seed: int) -> dict[str, torch.Tensor]:
+    """Weights at which nothing is zero or one by accident."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: value + 0.1 * torch.randn(value.shape, generator=generator, dtype=value.dtype)
+        for name, value in net.initialize(seed).items()
+    }
+
+
+def minibatch(net: ConvNet, runs: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    images = torch.rand(runs, batch, net.size, net.size, net.channels, generator=generator).double()
+    return images, torch.randint(net.ways, (runs, batch), generator=generator)
+
+
+NETS = {
+    "omniglot": omniglot_net(5, "float64"),
+    "miniimagenet": miniimagenet_net(5, "float64"),
+    "small": ConvNet(3, channels=2, size=20, filters=6, dtype="float64"),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_network_and_its_gradient_equal_the_literal_network(name):
+    net = NETS[name]
+    runs = [random_weights(net, seed) for seed in (0, 1)]
+    stacked = {name: torch.cat([run[name] for run in runs]) for name in runs[0]}
+    images, labels = minibatch(net, len(runs), batch=3)
+    logits = net(stacked, images)
+    g = gradient(lambda p: cross_entropy(net(p, images), labels, "sum"), stacked)
+    for r, run in enumerate(runs):
+        reference = literal_network(net)
+        load(reference, net, run)
+        expected = reference(images[r].permute(0, 3, 1, 2))
+        torch.testing.assert_close(logits[r], expected, rtol=ROUNDOFF, atol=ROUNDOFF)
+        nn.functional.cross_entropy(expected, labels[r], reduction="sum").backward()
+        convolutions = [m for m in reference if isinstance(m, nn.Conv2d)]
+        norms = [m for m in reference if isinstance(m, nn.BatchNorm2d)]
+        for i, (conv, norm) in enumerate(zip(convolutions, norms, strict=True)):
+            kernel = conv.weight.grad.permute(0, 2, 3, 1)
+            torch.testing.assert_close(g[f"conv_{i}"][r], kernel, rtol=ROUNDOFF, atol=ROUNDOFF)
+            torch.testing.assert_close(g[f"bias_{i}"][r], conv.bias.grad, rtol=ROUNDOFF, atol=ROUNDOFF)
+            torch.testing.assert_close(g[f"gamma_{i}"][r], norm.weight.grad, rtol=ROUNDOFF, atol=ROUNDOFF)
+            torch.testing.assert_close(g[f"beta_{i}"][r], norm.bias.grad, rtol=ROUNDOFF, atol=ROUNDOFF)
+        torch.testing.assert_close(
+            g["dense_bias"][r, 0], reference[-1].bias.grad, rtol=ROUNDOFF, atol=ROUNDOFF
+        )
+
+
+def test_five_way_omniglot_network_has_the_weights_of_the_paper():
+    assert sum(value.numel() for value in omniglot_net(5).initialize(0).values()) == 113_221
+
+
+def test_weights_are_glorot_uniform_with_zero_biases():
+    params = omniglot_net(5).initialize(0)
+    for name, fans in {"conv_0": 9 * (1 + 64), "conv_1": 9 * (64 + 64), "dense": 256 + 5}.items():
+        bound = (6.0 / fans) ** 0.5
+        largest = float(params[name].abs().max())
+        assert 0.98 * bound < largest <= bound, name
+    assert not params["bias_2"].any()
+    assert not params["dense_bias"].any()
+    assert bool((params["gamma_1"] == 1.0).all())
+
+
+def test_predictions_depend_on_the_other_images_of_the_batch():
+    net = NETS["small"]
+    params = random_weights(net, 0)
+    images, _ = minibatch(net, 1, batch=4)
+    assert not torch.allclose(net(params, images)[:, :2], net(params, images[:, :2]))
+
+
+def test_runs_of_a_stack_do_not_touch_each_other():
+    net = NETS["small"]
+    runs = [random_weights(net, seed) for seed in (0, 1, 2)]
+    stacked = {name: torch.cat([run[name] for run in runs]) for name in runs[0]}
+    images, _ = minibatch(net, 3, batch=4)
+    alone = net(select(stacked, slice(1, 2)), images[1:2])
+    torch.testing.assert_close(net(stacked, images)[1:2], alone, rtol=ROUNDOFF, atol=ROUNDOFF)
+
+
+def test_maml_through_batch_norm_equals_autograd_through_the_loop():
+    net = NETS["small"]
+    phi = random_weights(net, 0)
+    losses = []
+    for i in range(3):
+        generator = torch.Generator().manual_seed(i)
+        images = torch.rand(1, 4, net.size, net.size, net.channels, generator=generator).double()
+        labels = torch.randint(net.ways, (1, 4), generator=generator)
+        losses.append(
+            MinibatchLoss(net, lambda logits, wanted: cross_entropy(logits, wanted, "sum"), images, labels)
+        )
+    alpha = 0.01
+    leaves = {name: value.clone().requires_grad_() for name, value in phi.items()}
+    weights = leaves
+    for loss in losses[:-1]:
+        gradients = torch.autograd.grad(loss(weights).sum(), list(weights.values()), create_graph=True)
+        weights = {n: w - alpha * g for (n, w), g in zip(weights.items(), gradients, strict=True)}
+    through = torch.autograd.grad(losses[-1](weights).sum(), list(leaves.values()))
+    walked_back = maml(inner_loop(losses, phi, SGD(alpha)))
+    scale = max(float(g.abs().max()) for g in through)
+    for expected, actual in zip(through, walked_back.values(), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=ROUNDOFF, atol=ROUNDOFF * scale)
+
+
+def test_fewer_than_two_ways_is_an_error():
+    with pytest.raises(InputError, match="ways is 1"):
+        ConvNet(ways=1)

@@ -1,0 +1,124 @@
+"""A module imports only from those above it in its house, and metalib nothing of the paper's."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+import companion
+import metalib
+
+HOUSES = {house.__name__: Path(house.__file__).parent for house in (metalib, companion)}
+FLOORS = {
+    "metalib.models": ["mlp", "convnet"],
+    "metalib.data": ["cache", "classes", "omniglot", "glyphs", "miniimagenet"],
+    "metalib.tasks": ["family", "sine", "polynomial", "schemes", "episodes", "fewshot", "pretraining"],
+    "metalib.theory": ["taylor", "expectations", "manifolds"],
+    "metalib.training": ["outer_optimizers", "config", "minibatches", "outer", "checkpoints", "loop"],
+    "metalib.evaluation": ["regression", "classification"],
+    "companion.running": ["experiment", "stacks", "workers", "runner"],
+    "companion.sine": ["scores", "experiments", "summaries", "figures", "claims"],
+    "companion.glyphs": ["rendering", "figures"],
+    "companion.fewshot": [
+        *("scores", "settings", "table2", "methods", "fidelity", "figures", "claims"),
+    ],
+    "companion.inner_gradients": [
+        *("settings", "summaries", "figure3", "weights", "controls", "figures", "claims"),
+    ],
+    "companion.overlap": [
+        *("settings", "summaries", "figure4a", "figure4b", "figure4c", "sensitivity", "late_gradients"),
+        *("figures", "claims"),
+    ],
+    "companion.expansion": ["problems", "remainders", "regime", "figures", "claims"],
+    "companion.avg_grad_inner": ["coefficients", "draws", "training", "figures", "claims"],
+    "companion.manifolds": ["examples", "limits", "figures", "claims"],
+}
+"""The rooms of every folder, from the ground up. Those of the houses stand in their first pages."""
+
+
+def listed(house: str) -> list[str]:
+    """The rooms that the docstring of a house names."""
+    return re.findall(r"^    (\w+) {2,}\S", importlib.import_module(house).__doc__ or "", flags=re.MULTILINE)
+
+
+def imports(path: Path) -> set[str]:
+    """The dotted names of all modules that a file imports from, with what is imported."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def below(folder: str, floors: list[str]) -> list[str]:
+    """What the rooms of a folder import from a room that lies below themselves."""
+    root = HOUSES[folder.split(".")[0]].joinpath(*folder.split(".")[1:])
+    wrong = []
+    for floor, room in enumerate(floors):
+        files = (
+            [root / f"{room}.py"] if (root / f"{room}.py").exists() else sorted((root / room).glob("*.py"))
+        )
+        lower = {f"{folder}.{other}" for other in floors[floor + 1 :]}
+        for file in files:
+            names = sorted(name for name in imports(file) if f"{name}.".startswith(tuple(lower)))
+            wrong += [f"{file.relative_to(root.parent)} imports {name}" for name in names]
+    return wrong
+
+
+@pytest.mark.parametrize("house", HOUSES)
+def test_every_room_of_a_house_imports_only_from_those_above_it(house):
+    assert below(house, listed(house)) == []
+
+
+@pytest.mark.parametrize("folder", FLOORS)
+def test_every_room_of_a_folder_imports_only_from_those_above_it(folder):
+    assert below(folder, FLOORS[folder]) == []
+
+
+@pytest.mark.parametrize("house", HOUSES)
+def test_the_list_in_the_docstring_of_a_house_is_complete(house):
+    modules = {path.stem for path in HOUSES[house].glob("[a-z]*.py")}
+    folders = {path.parent.name for path in HOUSES[house].glob("*/__init__.py")}
+    assert set(listed(house)) == modules | folders
+
+
+def test_every_folder_has_its_floors_named():
+    folders = {
+        f"{house}.{path.parent.name}" for house, root in HOUSES.items() for path in root.glob("*/__init__.py")
+    }
+    assert set(FLOORS) == folders
+    for folder, floors in FLOORS.items():
+        house, _, name = folder.partition(".")
+        assert sorted(floors) == sorted(p.stem for p in (HOUSES[house] / name).glob("[a-z]*.py"))
+
+
+def test_metalib_imports_nothing_of_the_paper():
+    files = HOUSES["metalib"].rglob("*.py")
+    assert [path.name for path in files if any(n.startswith("companion") for n in imports(path))] == []
+
+
+@pytest.mark.parametrize("missing", ["typer", "joblib", "dask", "distributed", "matplotlib", "tqdm", "scipy"])
+def test_metalib_imports_nothing_that_only_the_companion_needs(missing):
+    files = HOUSES["metalib"].rglob("*.py")
+    assert [path.name for path in files if any(n.split(".")[0] == missing for n in imports(path))] == []
+
+
+def test_metalib_is_small_and_no_file_is_long():
+    files = [path for root in HOUSES.values() for path in root.rglob("*.py")]
+    lines = {path: len(path.read_text().splitlines()) for path in files}
+    assert sum(count for path, count in lines.items() if HOUSES["metalib"] in path.parents) <= 4_500
+    assert {path.name: count for path, count in lines.items() if count > 250} == {}
+
+
+def test_no_room_is_called_utils():
+    rooms = {path.stem for root in HOUSES.values() for path in root.rglob("*.py")}
+    assert not {"utils", "helpers", "common", "misc"} & rooms
+
+
+def test_a_room_that_imports_from_below_is_seen():
+    assert below("metalib.training", FLOORS["metalib.training"][::-1]) != []
+    assert below("metalib", listed("metalib")[::-1]) != []
