@@ -36,7 +36,7 @@ LOOKS = {
 
 
 def apply() -> None:
-    """Set matplotlib's defaults for everything sampled afterwards."""
+    """Set matplotlib's defaults for everything drawn afterwards."""
     mpl.rcParams.update(
         {
             "figure.dpi": 110,

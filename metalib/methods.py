@@ -38,7 +38,7 @@ BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 
 @dataclass(frozen=True)
 class Look:
-    """How one curve is sampled; color, line and marker each tell it apart."""
+    """How one curve is drawn; color, line and marker each tell it apart."""
 
     label: str
     color: str

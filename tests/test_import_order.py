@@ -59,10 +59,8 @@ def below(folder: str, floors: list[str]) -> list[str]:
     root = HOUSES[folder.split(".")[0]].joinpath(*folder.split(".")[1:])
     wrong = []
     for floor, room in enumerate(floors):
-        files = (
-            [root / f"{room}.py"] if (root / f"{room}.py").exists() else sorted((root / room).glob("*.py"))
-        )
-        lower = {f"{folder}.{other}" for other in floors[floor + 1 :]}
+        files = [*root.glob(f"{room}.py"), *(root / room).glob("*.py")]
+        lower = [f"{folder}.{other}." for other in floors[floor + 1 :]]
         for file in files:
             names = sorted(name for name in imports(file) if f"{name}.".startswith(tuple(lower)))
             wrong += [f"{file.relative_to(root.parent)} imports {name}" for name in names]

@@ -50,7 +50,7 @@ VARIANTS = {
     "no-rotations": Variant("training classes not rotated", pool={"rotate_train": False}),
     "rotated-test": Variant("test classes rotated too", pool={"rotate_test": True}),
     "inverted": Variant("ink 1, paper 0", pool={"invert": True}),
-    "replacement": Variant("minibatches sampled with replacement", family={"scheme": "replacement"}),
+    "replacement": Variant("minibatches drawn with replacement", family={"scheme": "replacement"}),
 }
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from companion.fewshot.settings import FewShotBudget, reptile_unit
+from companion.fewshot.settings import reptile_configs, reptile_family
 from metalib.data.classes import ClassPool
 from metalib.models.convnet import omniglot_net
 from metalib.params import Params
 from metalib.tasks.fewshot import FewShot
-from metalib.training.loop import train
+from metalib.training import TrainingConfig, train
 from tests.tolerances import ROUNDOFF
 
 
@@ -66,9 +66,8 @@ def load(model: nn.Sequential, params: Params) -> None:
         model[-1].bias.copy_(params["dense_bias"][0, 0])
 
 
-def literal(unit, run: int) -> Params:
+def literal(family: FewShot, config: TrainingConfig) -> Params:
     """Train one run with one network, one optimizer for everything, and a loop per task and minibatch."""
-    family, config = unit.family, unit.configs[run]
     model = network()
     load(model, family.initialize(config.seed))
     weights = list(model.parameters())
@@ -97,12 +96,11 @@ def literal(unit, run: int) -> Params:
 
 
 def test_stacked_training_is_the_authors_loop_written_out():
-    unit = reptile_unit(small_pool(), 5, FewShotBudget(2, 0), seeds=(0, 1))
-    family = Double(**{name: getattr(unit.family, name) for name in ("pool", "ways", "shots", "batch")})
-    unit = replace(unit, family=family)
-    trained = train(family, unit.configs)
+    reptile, configs = reptile_family(small_pool(), 5), reptile_configs(5, 2, seeds=(0, 1))
+    family = Double(**{name: getattr(reptile, name) for name in ("pool", "ways", "shots", "batch")})
+    trained = train(family, configs)
     for run in range(2):
-        start, expected = family.initialize(run), literal(unit, run)
+        start, expected = family.initialize(run), literal(family, configs[run])
         for name, value in expected.items():
             # Batch normalization removes the bias before it, so its gradient is roundoff, which Adam scales
             # up to steps of size α: biases wander, differently in every implementation, and to no effect.

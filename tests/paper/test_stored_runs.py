@@ -1,48 +1,87 @@
-"""The stored runs of the image experiments are those that today's code would make."""
+"""Stored results are those that today's code would make, whole, and say what they are made of."""
 
-import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from companion.budgets import BUDGETS
 from companion.catalogue import EXPERIMENTS
 from companion.results import load_result
-from companion.running.experiment import Unit
+from companion.running.experiment import FORMAT, Experiment
 from metalib.data.classes import ClassPool
 
 RESULTS = Path(__file__).parents[2] / "results"
 STORED = sorted(
-    path.parent
-    for path in RESULTS.glob("*/*/provenance.json")
-    if "Omniglot" in path.read_text() and not path.parts[-3].startswith(".")
+    path.parent for path in RESULTS.glob("*/*/provenance.json") if not path.parts[-3].startswith(".")
 )
+EACH = pytest.mark.parametrize("folder", STORED, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
 
 
-def stand_in(digest: str) -> ClassPool:
-    """A pool that is written as the real Omniglot is, without its images."""
-    pool = ClassPool("Omniglot", np.zeros((1623, 20, 28, 28, 1), np.uint8), train_classes=1200)
-    return replace_digest(pool, digest)
+class StandIn(ClassPool):
+    """A pool that says it is the stored Omniglot, without its images."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "digest": DIGEST}
 
 
-def replace_digest(pool: ClassPool, digest: str) -> ClassPool:
-    object.__setattr__(pool, "digest", digest)
-    return pool
+def digests(config: Any) -> set[str]:
+    """All digests of pools in a configuration."""
+    if isinstance(config, dict):
+        own = {config["digest"]} if "digest" in config else set()
+        return own.union(*map(digests, config.values()))
+    return set().union(*map(digests, config)) if isinstance(config, list) else set()
 
 
-def as_stored(unit: Unit, digest: str) -> dict:
-    """What the unit would be stored as, whatever a variant does to the stand-in."""
-    replace_digest(unit.family.pool, digest)
-    return unit.as_dict()
+DIGEST = next(iter(digests(load_result(RESULTS / "table2" / "laptop").provenance["config"])))
 
 
-@pytest.mark.parametrize("folder", STORED, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
-def test_stored_runs_are_those_that_the_code_would_make_today(folder):
-    experiment, budget = EXPERIMENTS[folder.parent.name], folder.name
-    config = load_result(folder).provenance["config"]
-    (digest,) = set(re.findall(r"digest='(\w+)'", str(config["units"])))
+def of_today(folder: Path) -> Experiment:
+    """The experiment of a stored result; one on Omniglot makes its runs with the stand-in."""
+    experiment = EXPERIMENTS[folder.parent.name]
+    if not hasattr(experiment.units, "func"):
+        return experiment
+    images = np.zeros((1623, 20, 28, 28, 1), np.uint8)
+    pool = StandIn("Omniglot", images, train_classes=1200)
     make = experiment.units.func
-    units = make(lambda: stand_in(digest), experiment.budgets[budget], tuple(config["seeds"]))
-    assert [as_stored(unit, digest) for unit in units] == config["units"]
-    assert config["evaluation_tasks"] == experiment.budgets[budget].evaluation_tasks
+    return Experiment(
+        experiment.name,
+        experiment.title,
+        experiment.budgets,
+        lambda budget, seeds: make(lambda: pool, budget, seeds),
+    )
+
+
+def test_results_are_stored():
+    assert len(STORED) >= 14
+    names = {folder.parent.name for folder in STORED}
+    assert names <= set(BUDGETS) == {name for name in EXPERIMENTS if not name.endswith("-glyphs")}
+
+
+@EACH
+def test_a_stored_result_is_the_one_that_the_code_would_make_today(folder):
+    config = load_result(folder).provenance["config"]
+    assert config == of_today(folder).identity(folder.name, config["seeds"])
+    assert config["format"] == FORMAT
     assert len(config["seeds"]) >= 3
+
+
+@EACH
+def test_the_tables_of_a_stored_result_say_what_its_configuration_says(folder):
+    stored = load_result(folder)
+    units = {unit["name"]: unit for unit in stored.provenance["config"]["units"]}
+    for table in stored.tables.values():
+        assert set(table.unit) == set(units)
+        for name, rows in table.groupby("unit"):
+            for fact, value in units[name]["facts"].items():
+                assert set(rows[fact]) == {value}
+            scored = units[name]["record"].get("scoring", {}).get("tasks")
+            if scored and "tasks" in rows:
+                assert set(rows.tasks) == {scored}
+
+
+def test_20_way_runs_say_that_they_were_scored_on_fewer_tasks():
+    units = load_result(RESULTS / "table2" / "laptop").provenance["config"]["units"]
+    tasks = {unit["family"]["ways"]: unit["record"]["scoring"]["tasks"] for unit in units}
+    assert tasks == {5: 1_000, 20: 400}

@@ -6,7 +6,7 @@ import torch
 from benchmarks.derivatives import most_bytes_kept
 from companion.expansion.problems import conv_problem, cubic_problem, quadratic_problem, sine_problem
 from companion.expansion.remainders import (
-    ALGORITHMS,
+    COMPARED,
     exactness_on_quadratics,
     lines_of_the_derivation,
     maml_by_autograd,
@@ -20,7 +20,7 @@ from metalib.inner import inner_loop
 from metalib.meta_gradients import combination, maml
 from metalib.optimizers import SGD
 from metalib.params import add_scaled, dot, norm, scale, subtract, total
-from metalib.theory.taylor import expand_combination, expand_gradient, initial_gradients
+from metalib.theory.taylor import expand_combination, expand_fomaml, initial_gradients
 from tests.oracles import flatten, unflatten
 from tests.tolerances import EXACT, ROUNDOFF, SLOPE
 
@@ -51,7 +51,7 @@ def test_eq_9_to_12_inner_loop_is_sgd_on_the_sequence_of_losses(problem):
 def test_slope_is_2_with_the_hessian_term_and_1_without(problem):
     """Eqs. 25–27 at k = 2; Eqs. 36, 38 and 40 beyond."""
     fitted = slopes(remainders(problem, KS, halvings=6))
-    assert len(fitted) == len(ALGORITHMS) * len(KS) * 2
+    assert len(fitted) == len(COMPARED) * len(KS) * 2
     for row in fitted.itertuples():
         assert row.slope == pytest.approx(row.order + 1, abs=SLOPE), row
 
@@ -65,7 +65,7 @@ def test_remainders_are_far_above_roundoff(problem):
 @pytest.mark.parametrize("i", [1, 2, 5])
 def test_eq_13_to_16_every_inner_gradient(problem, i):
     losses = problem.losses(5)
-    expansion = expand_gradient(losses, problem.phi, i)
+    expansion = expand_fomaml(losses[:i], problem.phi)
     alphas = [problem.alpha * 0.5**n for n in range(7)]
     exact = [inner_loop(losses, problem.phi, SGD(alpha)).g[i - 1] for alpha in alphas]
     if i == 1:
@@ -149,7 +149,7 @@ def test_on_quadratics_three_steps_are_no_longer_exact():
     losses, phi = quadratic_problem().losses(3), quadratic_problem().phi
     g = inner_loop(losses, phi, SGD(0.1)).g[2]
     one, two, _ = initial_gradients(losses, phi)
-    left = subtract(g, expand_gradient(losses, phi, 3).at(0.1))
+    left = subtract(g, expand_fomaml(losses[:3], phi).at(0.1))
     predicted = scale(hvp(losses[2], phi, hvp(losses[1], phi, one)), 0.1**2)
     assert relative(left, predicted) < ROUNDOFF
     assert norm(two) > 0

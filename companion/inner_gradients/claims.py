@@ -1,0 +1,184 @@
+"""The claims of section 6.2, each from the stored runs to its verdict; page and tests call them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from companion.inner_gradients.summaries import contrast, final_accuracies
+from companion.intervals import Interval, plus_minus
+from companion.results import Result, load_result
+from companion.verdicts import Claim, verdict, verdict_on_sign
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The stored runs that the page rests on.
+
+    Attributes:
+        figure3: ten combinations of inner gradients.
+        weights: weights that the paper did not try.
+        controls: the controls of Figure 3.
+    """
+
+    figure3: Result
+    weights: Result
+    controls: Result
+
+    @classmethod
+    def load(cls, results: Path, budget: str) -> Evidence:
+        """Read the stored runs.
+
+        Args:
+            results: the folder that holds all results.
+            budget: which of the stored runs, such as "laptop".
+
+        Raises:
+            StoreError: if one of them is missing or damaged.
+        """
+        names = ("figure3", "figure3-weights", "figure3-controls")
+        return cls(*(load_result(results / name / budget) for name in names))
+
+    @property
+    def accuracy(self) -> pd.DataFrame:
+        """The table of that name of Figure 3."""
+        return self.figure3.tables["accuracy"]
+
+    @cached_property
+    def together(self) -> pd.DataFrame:
+        """The accuracies of other weights and of the controls."""
+        return pd.concat([self.weights.tables["accuracy"], self.controls.tables["accuracy"]])
+
+    @cached_property
+    def final(self) -> pd.DataFrame:
+        """The final accuracies of Figure 3, one row per curve."""
+        return final_accuracies(self.accuracy).set_index("curve")
+
+    @property
+    def budget(self) -> str:
+        """How long the runs of Figure 3 are."""
+        config = self.figure3.provenance["config"]
+        return f"{config['budget']['iterations']:,} iterations, {len(config['seeds'])} seeds"
+
+    @property
+    def short(self) -> str:
+        """How long the runs with other weights are."""
+        return f"{self.weights.provenance['config']['budget']['iterations']:,} iterations"
+
+    def gain(self, kind: str) -> Interval:
+        """Return what four minibatches add to two, for curves of one kind."""
+        return contrast(self.accuracy, {f"4-{kind}": 1, f"2-{kind}": -1})
+
+
+def the_first_gradient_alone_does_poorly(evidence: Evidence) -> Claim:
+    """The interval of g_1 lies below those of all other curves."""
+    others_low = evidence.final.drop("1-first").low.min()
+    first = plus_minus(evidence.final).loc["1-first"]
+    return Claim(
+        "the first gradient alone does poorly",
+        "Fig. 3",
+        f"{first}; the intervals of the others begin at {others_low:.1f} ({evidence.budget})",
+        verdict(bool(evidence.final.loc["1-first", "high"] < others_low)),
+    )
+
+
+def two_step_reptile_is_below_two_step_fomaml(evidence: Evidence) -> Claim:
+    """With two inner steps, g_2 is more accurate than g_1 + g_2, paired by seed."""
+    ahead, level = (
+        contrast(evidence.accuracy, {"2-last": 1, f"2-{kind}": -1}) for kind in ("sum", "average")
+    )
+    return Claim(
+        "two-step Reptile is below two-step FOMAML",
+        "Fig. 3",
+        f"$g_2$ ahead of $g_1 + g_2$ by {ahead:.1f}; of its average by {level:.1f} ({evidence.budget})",
+        verdict_on_sign(ahead.low, ahead.high),
+    )
+
+
+def sums_and_averages_improve(evidence: Evidence) -> Claim:
+    """Sums and averages are more accurate with four minibatches than with two."""
+    total, average = evidence.gain("sum"), evidence.gain("average")
+    return Claim(
+        "sums and averages improve with more minibatches",
+        "Fig. 3",
+        f"from two to four: sum {total:.1f}, average {average:.1f} ({evidence.budget})",
+        verdict(total.low > 0, average.low > 0),
+    )
+
+
+def the_last_gradient_improves(evidence: Evidence) -> Claim:
+    """The last gradient is more accurate with four minibatches than with two."""
+    last = evidence.gain("last")
+    return Claim(
+        "so does the last gradient",
+        "Fig. 3",
+        f"from two to four: {last:.1f} ({evidence.budget})",
+        verdict_on_sign(last.low, last.high),
+    )
+
+
+def sum_gains_more(evidence: Evidence) -> Interval:
+    """Return how much more the sum gains from two more minibatches than the last gradient does."""
+    return contrast(evidence.accuracy, {"4-sum": 1, "2-sum": -1, "4-last": -1, "2-last": 1})
+
+
+def the_sum_gains_more_than_the_last_gradient(evidence: Evidence) -> Claim:
+    """From two minibatches to four, the sum gains more than the last gradient."""
+    gain = sum_gains_more(evidence)
+    return Claim(
+        "the sum gains more than the last gradient",
+        "Fig. 3",
+        f"by {gain:.1f} ({evidence.budget})",
+        verdict_on_sign(gain.low, gain.high),
+    )
+
+
+def later_gradients_add_what_is_needed(evidence: Evidence) -> Claim:
+    """λ = 1 is more accurate than λ = 0, whose noise is the same, at both outer step sizes."""
+    full, fifth = (
+        contrast(evidence.together, {f"{run}dial1": 1, f"{run}dial0": -1}) for run in ("", "noise-")
+    )
+    return Claim(
+        "later gradients add what is needed",
+        "section 5.1, which names it AvgGradInner",
+        f"at equal noise, λ = 1 ahead of 0 by {full:.1f}, at ε / 5 by {fifth:.1f} ({evidence.short})",
+        verdict(full.low > 0, fifth.low > 0),
+    )
+
+
+def the_larger_the_share_the_better(evidence: Evidence) -> Claim:
+    """Every comparison of a larger with a smaller share of AvgGradInner favors the larger one."""
+    dial = evidence.weights.tables["accuracy"]
+    more = {
+        "MAML against FOMAML": contrast(dial, {"maml": 1, "dial1": -1}),
+        "$2 g_2 - g_1$ against $g_2$": contrast(dial, {"dial2": 1, "dial1": -1}),
+        "$g_4$ against its average": contrast(evidence.accuracy, {"4-last": 1, "4-average": -1}),
+        "$g_4$ against $g_2$": evidence.gain("last"),
+    }
+    return Claim(
+        "the larger the share of AvgGradInner, the better",
+        "section 6.2, as a possible explanation",
+        ", ".join(f"{question} {found:.1f}" for question, found in more.items())
+        + f" (the first two {evidence.short}, the others {evidence.budget})",
+        verdict(*(found.low > 0 for found in more.values())),
+    )
+
+
+CLAIMS = (
+    the_first_gradient_alone_does_poorly,
+    two_step_reptile_is_below_two_step_fomaml,
+    sums_and_averages_improve,
+    the_last_gradient_improves,
+    the_sum_gains_more_than_the_last_gradient,
+    later_gradients_add_what_is_needed,
+    the_larger_the_share_the_better,
+)
+"""The claims of the page, in its order."""
+
+
+def ledger(evidence: Evidence) -> list[Claim]:
+    """Return all claims of the page with their verdicts."""
+    return [claim(evidence) for claim in CLAIMS]

@@ -1,0 +1,121 @@
+"""The claims of section 5.2, each from what the page measures to its verdict; page and tests call them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from companion.verdicts import Claim, verdict
+
+FINITE_DIFFERENCES = 1e-8
+NEAR = 0.01
+"""A distance from the point of least mean squared distance that we call none."""
+EXACT_PROJECTION = "Reptile, exact projection"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the page measures, each a table of `limits`.
+
+    Attributes:
+        checked: `gradient_check`.
+        limits: `alternating_limits`.
+        inner: `inner_steps_on_the_distance`.
+        ends: `where_training_ends`.
+        descent: `descent_and_projection`.
+        partial: `partial_solves`.
+    """
+
+    checked: pd.DataFrame
+    limits: pd.DataFrame
+    inner: pd.DataFrame
+    ends: pd.DataFrame
+    descent: pd.DataFrame
+    partial: pd.DataFrame
+
+    @property
+    def by_k(self) -> pd.Series:
+        """E[½ D²] where Reptile with k gradient steps ends, by k, exact projections last."""
+        return self.partial.set_index("k")["mean half squared distance"]
+
+
+def the_gradient_of_half_squared_distance(evidence: Evidence) -> Claim:
+    """φ − P(φ) agrees with finite differences of ½ D²."""
+    largest = evidence.checked["largest difference"].max()
+    return Claim(
+        "eq-42-44",
+        "the gradient of ½D² is φ − P(φ) at almost all points",
+        f"finite differences agree to {'1e-8' if largest < FINITE_DIFFERENCES else 'worse than 1e-8'} "
+        f"on {len(evidence.checked)} manifolds",
+        verdict(bool(largest < FINITE_DIFFERENCES)),
+    )
+
+
+def alternating_moves_converge(evidence: Evidence) -> Claim:
+    """The last iterate is at the least mean squared distance, with ε falling to 0 and with constant ε."""
+    last = {name: rows["last"] for name, rows in evidence.limits.groupby("schedule")}
+    annealed, constant = last["annealed"], last["constant"]
+    return Claim(
+        "eq-45-47, fig-2",
+        "alternating moves converge to the least mean squared distance",
+        f"ε → 0: within {annealed.max():.3f} from every start; constant ε: a cycle of predicted size "
+        f"{constant.min():.2f} to {constant.max():.2f} around it",
+        verdict(bool(annealed.max() < NEAR), bool(constant.max() < NEAR)),
+    )
+
+
+def one_step_or_many_end_in_the_same_point(evidence: Evidence) -> Claim:
+    """The limit does not depend on the number of gradient steps, on ½ D² and on other losses."""
+    by_k = evidence.by_k
+    return Claim(
+        "one step or many",
+        "the same point regardless of the number of gradient steps",
+        "on ½D² yes, and the paths are those of shorter exact moves; on other losses the point depends on k: "
+        f"E[½D²] there is {by_k.iloc[0]:.2f} for k = {by_k.index[0]} and {by_k['exact']:.2f} "
+        "for exact projections",
+        verdict(bool(evidence.inner["limit"].max() < NEAR), bool(abs(by_k.iloc[0] - by_k["exact"]) < NEAR)),
+    )
+
+
+def reptile_seeks_a_point_and_not_a_manifold(evidence: Evidence) -> Claim:
+    """Joint training ends in different points of a manifold, Reptile in one."""
+    ends = evidence.ends
+    joint, exact = ends[ends.method == "joint training"], ends[ends.method == EXACT_PROJECTION]
+    return Claim(
+        "a point, not a manifold",
+        "the expected loss has a manifold of minimizers, the mean squared distance typically a single one",
+        f"joint training ends from φ₁ = {joint['end 1'].min():.1f} to {joint['end 1'].max():.1f}, "
+        f"all with expected loss {joint['expected loss'].mean():.3f}; "
+        "Reptile always at the origin (parallel solution sets are an exception)",
+        verdict(bool(np.ptp(joint["end 1"]) > 1), bool(exact[["end 1", "end 2"]].abs().max().max() < 1e-6)),
+    )
+
+
+def k_steps_can_take_the_place_of_the_projection(evidence: Evidence) -> Claim:
+    """More steps come closer to exact projections, and the most steps are level with them."""
+    by_k = evidence.by_k
+    farther = (evidence.descent["distance gone"] / evidence.descent["distance to W"]).max() - 1
+    return Claim(
+        "k steps for the projection",
+        "partial minimization can take the place of the projection",
+        f"k steps go to another point (up to {farther:.0%} farther) and weigh tasks by how fast they are "
+        "learned; k = 1 is joint training, k → ∞ the paper's picture",
+        verdict(bool(by_k.is_monotonic_decreasing), bool(abs(by_k.iloc[-2] - by_k["exact"]) < 0.001)),
+    )
+
+
+CLAIMS = (
+    the_gradient_of_half_squared_distance,
+    alternating_moves_converge,
+    one_step_or_many_end_in_the_same_point,
+    reptile_seeks_a_point_and_not_a_manifold,
+    k_steps_can_take_the_place_of_the_projection,
+)
+"""The claims of the page, in its order."""
+
+
+def ledger(evidence: Evidence) -> list[Claim]:
+    """Return all claims of the page with their verdicts."""
+    return [claim(evidence) for claim in CLAIMS]

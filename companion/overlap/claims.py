@@ -1,0 +1,226 @@
+"""The claims of section 6.3, each from the stored runs to its verdict; page and tests call them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from companion.inner_gradients.summaries import contrast
+from companion.intervals import Interval, over_seeds
+from companion.overlap.settings import METHODS, REPTILE, SEPARATE
+from companion.results import Result, load_result
+from companion.verdicts import OPEN, Claim, verdict
+
+LABELS = {method.name: method.label for method in METHODS}
+NO_OVERLAP = (REPTILE.name, SEPARATE.name)
+"""The curves that should not degrade."""
+MEASURES = ("decrease", "length", "cosine")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The stored runs that the page rests on.
+
+    Attributes:
+        by_steps: Figure 4a, the number of inner iterations.
+        by_batch: Figure 4b, the size of the minibatch.
+        by_epsilon: Figure 4c, the outer step size.
+        sensitivity: images per class, and the size of the tail.
+        late: what late gradients are worth.
+    """
+
+    by_steps: Result
+    by_batch: Result
+    by_epsilon: Result
+    sensitivity: Result
+    late: Result
+
+    @classmethod
+    def load(cls, results: Path, budget: str) -> Evidence:
+        """Read the stored runs.
+
+        Args:
+            results: the folder that holds all results.
+            budget: which of the stored runs, such as "laptop".
+
+        Raises:
+            StoreError: if one of them is missing or damaged.
+        """
+        names = ("figure4a", "figure4b", "figure4c", "figure4-sensitivity", "late-gradients")
+        return cls(*(load_result(results / name / budget) for name in names))
+
+    @property
+    def budget(self) -> str:
+        """How long the runs of Figure 4 are."""
+        config = self.by_steps.provenance["config"]
+        return f"{config['budget']['iterations']:,} iterations, {len(config['seeds'])} seeds"
+
+    @cached_property
+    def worth(self) -> dict[str, pd.DataFrame]:
+        """By what is measured: mean and interval per initialization, images and step, from step 4 on."""
+        gradients = self.late.tables["gradients"]
+        by = ["initialization", "images", "step"]
+        return {measured: over_seeds(gradients[gradients.step > 3], by, measured) for measured in MEASURES}
+
+    def along_steps(self, weights: Mapping[str, float]) -> Interval:
+        """Return a weighted sum of accuracies of Figure 4a."""
+        return contrast(self.by_steps.tables["accuracy"], weights)
+
+    def along_batch(self, weights: Mapping[str, float]) -> Interval:
+        """Return a weighted sum of accuracies of Figure 4b."""
+        return contrast(self.by_batch.tables["accuracy"], weights)
+
+    def along_epsilon(self, weights: Mapping[str, float]) -> Interval:
+        """Return a weighted sum of accuracies of Figure 4c."""
+        return contrast(self.by_epsilon.tables["accuracy"], weights)
+
+    @property
+    def longer(self) -> Interval:
+        """What an outer step of 4 instead of 1 adds to the shared tail."""
+        return self.along_epsilon({"shared-cycling-4": 1, "shared-cycling-1": -1})
+
+    def behind(self, name: str) -> dict[float, Interval]:
+        """Return by how much the shared tail is behind another method, at every common outer step size."""
+        return {
+            step: self.along_epsilon({f"{name}-{step:g}": 1, f"shared-cycling-{step:g}": -1})
+            for step in (0.1, 0.3, 1)
+        }
+
+
+def drop(good: int, bad: int) -> dict[str, float]:
+    """Return the contrast between two values of a sweep for the shared tail."""
+    return {f"shared-cycling-{good}": 1, f"shared-cycling-{bad}": -1}
+
+
+def drop_beyond(name: str, good: int, bad: int) -> dict[str, float]:
+    """Return the contrast by which the shared tail falls further than another method.
+
+    Args:
+        name: of the other method.
+        good: the value before the fall.
+        bad: the value after it.
+    """
+    return {**drop(good, bad), f"{name}-{good}": -1, f"{name}-{bad}": 1}
+
+
+def a_shared_tail_is_good_up_to_four_steps_and_worse_from_five(evidence: Evidence) -> Claim:
+    """Level with a separate tail at k = 4; from 4 to 5 it falls further than the others do."""
+    level = evidence.along_steps({"separate-4": 1, "shared-cycling-4": -1})
+    fall = evidence.along_steps(drop(4, 5))
+    beyond = {name: evidence.along_steps(drop_beyond(name, 4, 5)) for name in NO_OVERLAP}
+    return Claim(
+        "shared tail, cycling: good up to four inner steps, worse from five on",
+        "Fig. 4a",
+        f"behind the separate tail by {level:.1f} at k = 4; falls by {fall:.1f} points from 4 to 5, "
+        "compared with "
+        + ", ".join(f"{LABELS[name]} by {extra:.1f}" for name, extra in beyond.items())
+        + f" ({evidence.budget})",
+        verdict(level.low <= 0, *(extra.low > 0 for extra in beyond.values())),
+    )
+
+
+def with_replacement_it_degrades_gradually(evidence: Evidence) -> Claim:
+    """Drawn with replacement it falls twice, and less at first than by cycling."""
+    first = evidence.along_steps({"shared-replacement-4": 1, "shared-replacement-5": -1})
+    then = evidence.along_steps({"shared-replacement-5": 1, "shared-replacement-8": -1})
+    fall = evidence.along_steps(drop(4, 5))
+    return Claim(
+        "with replacement it degrades gradually",
+        "Fig. 4a",
+        f"by {first:.1f} points from k = 4 to 5 and {then:.1f} from 5 to 8 ({evidence.budget})",
+        verdict(first.low > 0, then.low > 0, first.high < fall.low),
+    )
+
+
+def larger_minibatches_do_the_same(evidence: Evidence) -> Claim:
+    """From 25 to 35 images the shared tail falls further than the others do."""
+    larger = evidence.along_batch(drop(25, 35))
+    beyond = {name: evidence.along_batch(drop_beyond(name, 25, 35)) for name in NO_OVERLAP}
+    return Claim(
+        "minibatches of more than 25 do the same",
+        "Fig. 4b",
+        f"falls by {larger:.1f} points from 25 to 35; compared with "
+        + ", ".join(f"{LABELS[name]} by {extra:.1f}" for name, extra in beyond.items())
+        + f" ({evidence.budget})",
+        verdict(*(extra.low > 0 for extra in beyond.values())),
+    )
+
+
+def reptile_and_a_separate_tail_do_not_degrade(evidence: Evidence) -> Claim:
+    """Neither loses clearly, with more steps or with larger minibatches."""
+    steady = {name: evidence.along_steps({f"{name}-8": 1, f"{name}-4": -1}) for name in NO_OVERLAP}
+    larger = {name: evidence.along_batch({f"{name}-50": 1, f"{name}-25": -1}) for name in NO_OVERLAP}
+    return Claim(
+        "Reptile and a separate tail do not degrade",
+        "Fig. 4a, 4b",
+        "k from 4 to 8: "
+        + ", ".join(f"{LABELS[name]} {change:.1f}" for name, change in steady.items())
+        + "; 25 to 50 images: "
+        + ", ".join(f"{LABELS[name]} {change:.1f}" for name, change in larger.items())
+        + f" ({evidence.budget})",
+        verdict(*(change.high > 0 for change in (*steady.values(), *larger.values()))),
+    )
+
+
+def no_outer_step_size_helps(evidence: Evidence) -> Claim:
+    """At every outer step size the shared tail is behind Reptile, and behind the separate tail at 1."""
+    behind = evidence.behind(REPTILE.name)
+    behind_best = {
+        step: evidence.along_epsilon({"separate-1": 1, f"shared-cycling-{step:g}": -1})
+        for step in (0.1, 0.3, 1, 4)
+    }
+    return Claim(
+        "no outer step size helps",
+        "Fig. 4c",
+        "behind Reptile by "
+        + ", ".join(f"{difference:.1f} at {step:g}" for step, difference in behind.items())
+        + "; behind the separate tail at 1 by "
+        + ", ".join(f"{difference:.1f} at {step:g}" for step, difference in behind_best.items())
+        + f" ({evidence.budget})",
+        verdict(*(difference.low > 0 for difference in [*behind.values(), *behind_best.values()])),
+    )
+
+
+def late_gradients_on_seen_images_are_worth_less(evidence: Evidence) -> Claim:
+    """At every step and initialization, the held-out loss falls less on images seen before."""
+    poorer = evidence.worth["decrease"].query("images == 'difference'")
+    return Claim(
+        "late gradients on seen images are worth less",
+        "section 6.3, as a hypothesis",
+        "the held-out loss, which stands for information, clearly falls less in "
+        f"{(poorer.low > 0).sum()} of {len(poorer)} cases (three initializations, steps 4 to 6), "
+        f"clearly more in {(poorer.high < 0).sum()}",
+        verdict(*(poorer.low > 0)),
+    )
+
+
+def this_is_why_the_shared_tail_fails(evidence: Evidence) -> Claim:
+    """No run of ours separates the length of late gradients from their direction."""
+    return Claim(
+        "and this is why the shared tail fails",
+        "section 6.3, as a hypothesis",
+        f"they are short, but a step four times as long changes its accuracy by {evidence.longer:.1f} points "
+        f"({evidence.budget})",
+        OPEN,
+    )
+
+
+CLAIMS = (
+    a_shared_tail_is_good_up_to_four_steps_and_worse_from_five,
+    with_replacement_it_degrades_gradually,
+    larger_minibatches_do_the_same,
+    reptile_and_a_separate_tail_do_not_degrade,
+    no_outer_step_size_helps,
+    late_gradients_on_seen_images_are_worth_less,
+    this_is_why_the_shared_tail_fails,
+)
+"""The claims of the page, in its order."""
+
+
+def ledger(evidence: Evidence) -> list[Claim]:
+    """Return all claims of the page with their verdicts."""
+    return [claim(evidence) for claim in CLAIMS]

@@ -1,0 +1,179 @@
+"""The claims of section 4, each from the stored runs to its verdict; page and tests call them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from companion.results import Result, load_result
+from companion.sine.summaries import (
+    MATCHED,
+    above_zero_function,
+    beyond_by_step,
+    by_inner_steps,
+    by_step,
+)
+from companion.verdicts import Claim, verdict
+from metalib.tasks.sine import zero_function_error
+
+UNIT, ADAM_UNIT = "tanh-interpolate", "tanh-adam"
+"""The runs that the claims speak of, by how the outer step is taken."""
+NEAR_ZERO = 0.2
+"""An excess over the zero function's error, 4.25, that we call none."""
+ALIKE = (0.8, 1.25)
+"""Ratios of errors that we call alike."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The stored runs that the page rests on.
+
+    Attributes:
+        figure_1: MAML, FOMAML, Reptile, joint training and no training.
+        inner_steps: Reptile with 1 to 10 inner steps.
+        meta_batch: Reptile, serial and batched.
+    """
+
+    figure_1: Result
+    inner_steps: Result
+    meta_batch: Result
+
+    @classmethod
+    def load(cls, results: Path, budget: str = "paper") -> Evidence:
+        """Read the stored runs.
+
+        Args:
+            results: the folder that holds all results.
+            budget: which of the stored runs.
+
+        Raises:
+            StoreError: if one of them is missing or damaged.
+        """
+        names = ("sine-figure-1", "sine-inner-steps", "sine-meta-batch")
+        return cls(*(load_result(results / name / budget) for name in names))
+
+    @cached_property
+    def errors(self) -> pd.DataFrame:
+        """Mean squared errors of Figure 1 by unit, algorithm and step."""
+        return by_step(self.figure_1).set_index(["unit", "algorithm", "step"]).sort_index()
+
+    @cached_property
+    def beyond(self) -> pd.DataFrame:
+        """Median squared errors on the unseen half by unit, algorithm and step."""
+        return beyond_by_step(self.figure_1).set_index(["unit", "algorithm", "step"]).sort_index()
+
+    @cached_property
+    def excess(self) -> pd.DataFrame:
+        """Errors before adapting, over that of the zero function, by algorithm."""
+        table = above_zero_function(self.figure_1)
+        return table[table.unit == UNIT].set_index("algorithm")
+
+
+def joint_training_learns_the_zero_function(evidence: Evidence) -> Claim:
+    """Joint training ends at the zero function, from which adapting helps less than from Reptile's end."""
+    gap = abs(float(evidence.excess["mean"].to_dict()["joint"]))
+    tanh: Any = evidence.errors.loc[UNIT]
+    return Claim(
+        "E f = 0, so joint training learns the zero function",
+        "useless to train on the expected loss",
+        f"joint training before adapting: {gap:.2f} from the zero function; "
+        f"after 10 steps {tanh.loc[('joint', 10), 'mean']:.2f}, "
+        f"Reptile {tanh.loc[('reptile', 10), 'mean']:.2f}",
+        verdict(
+            bool(gap < NEAR_ZERO), bool(tanh.loc[("joint", 10), "low"] > tanh.loc[("reptile", 10), "high"])
+        ),
+    )
+
+
+def the_initialization_predicts_about_zero(evidence: Evidence) -> Claim:
+    """Before adapting, MAML's and Reptile's initializations err about as much as the zero function."""
+    gaps = evidence.excess["mean"].to_dict()
+    return Claim(
+        "the initialization itself predicts about 0",
+        "for MAML and Reptile",
+        f"tanh, excess over the zero function: Reptile {gaps['reptile']:+.2f}, "
+        f"MAML {gaps['maml']:+.2f} (floor {zero_function_error():.2f})",
+        verdict(*(bool(abs(gaps[name]) < NEAR_ZERO) for name in ("reptile", "maml"))),
+    )
+
+
+def maml_and_reptile_fit_the_sine(evidence: Evidence) -> Claim:
+    """After 32 steps the intervals of MAML and Reptile lie below that of random weights."""
+    tanh: Any = evidence.errors.loc[UNIT]
+    after = {name: tanh.loc[(name, 32)] for name in ("maml", "reptile", "random")}
+    return Claim(
+        "MAML and Reptile fit the sine after a few steps, random weights do not",
+        "Fig. 1",
+        f"after 32 steps: MAML {after['maml']['mean']:.2f}, Reptile {after['reptile']['mean']:.2f}, "
+        f"random {after['random']['mean']:.2f}",
+        verdict(*(bool(after[name].high < after["random"].low) for name in ("maml", "reptile"))),
+    )
+
+
+def they_infer_the_curve_away_from_the_points(evidence: Evidence) -> Claim:
+    """The same on the half of the interval where nothing was seen, by medians."""
+    tanh: Any = evidence.beyond.loc[UNIT]
+    after = {name: tanh.loc[(name, 32)] for name in ("maml", "reptile", "random")}
+    return Claim(
+        "they infer the curve away from the points",
+        "Fig. 1",
+        f"median error on the unseen half after 32 steps: MAML {after['maml']['mean']:.2f}, "
+        f"Reptile {after['reptile']['mean']:.2f}, random {after['random']['mean']:.2f}",
+        verdict(*(bool(after[name].high < after["random"].low) for name in ("maml", "reptile"))),
+    )
+
+
+def one_step_reptile_is_joint_training(evidence: Evidence) -> Claim:
+    """Reptile with k = 1 stays at the zero function's error; k = 2 is clearly below."""
+    rows: Any = by_inner_steps(evidence.inner_steps).set_index(["rule", "steps"]).loc[MATCHED]
+    return Claim(
+        "Reptile with k = 1 is joint training, with k ≥ 2 it is not",
+        "Eqs. 6, 7",
+        f"after 10 steps: k = 1 {rows.loc[1, 'mean']:.2f}, k = 2 {rows.loc[2, 'mean']:.2f}, "
+        f"k = 5 {rows.loc[5, 'mean']:.2f}",
+        verdict(
+            bool(rows.loc[1, "mean"] > 0.95 * zero_function_error()),
+            bool(rows.loc[2, "high"] < rows.loc[1, "low"]),
+        ),
+    )
+
+
+def maml_and_reptile_perform_alike(evidence: Evidence) -> Claim:
+    """The ratio of their errors after 10 steps is near 1, with both ways to take the outer step."""
+    units: list[Any] = [evidence.errors.loc[unit] for unit in (UNIT, ADAM_UNIT)]
+    tanh, adam = units
+    low, high = ALIKE
+    return Claim(
+        "MAML and Reptile perform alike",
+        "Fig. 1 shows one task of each",
+        f"after 10 steps, interpolation: MAML {tanh.loc[('maml', 10), 'mean']:.2f}, "
+        f"Reptile {tanh.loc[('reptile', 10), 'mean']:.2f}; Adam: MAML {adam.loc[('maml', 10), 'mean']:.3f}, "
+        f"Reptile {adam.loc[('reptile', 10), 'mean']:.3f} "
+        f"(FOMAML {adam.loc[('fomaml', 10), 'mean']:.3f})",
+        verdict(
+            *(
+                bool(low < rows.loc[("maml", 10), "mean"] / rows.loc[("reptile", 10), "mean"] < high)
+                for rows in units
+            )
+        ),
+    )
+
+
+CLAIMS = (
+    joint_training_learns_the_zero_function,
+    the_initialization_predicts_about_zero,
+    maml_and_reptile_fit_the_sine,
+    they_infer_the_curve_away_from_the_points,
+    one_step_reptile_is_joint_training,
+    maml_and_reptile_perform_alike,
+)
+"""The claims of the page, in its order."""
+
+
+def ledger(evidence: Evidence) -> list[Claim]:
+    """Return all claims of the page with their verdicts."""
+    return [claim(evidence) for claim in CLAIMS]

@@ -1,0 +1,93 @@
+"""What the runs of the budget "laptop" leave open: true of these runs alone, and of no larger ones."""
+
+from pathlib import Path
+
+import pytest
+
+from companion.fewshot import claims as of_fewshot
+from companion.inner_gradients import claims as of_gradients
+from companion.inner_gradients import figure3
+from companion.inner_gradients.summaries import contrast
+from companion.intervals import over_seeds
+from companion.overlap import claims as of_overlap
+from companion.verdicts import OPEN
+
+RESULTS = Path(__file__).parents[2] / "results"
+BUDGET = "laptop"
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    return of_gradients.Evidence.load(RESULTS, BUDGET)
+
+
+@pytest.fixture(scope="module")
+def accuracy(evidence):
+    return evidence.accuracy
+
+
+@pytest.fixture(scope="module")
+def controls(evidence):
+    return evidence.controls
+
+
+@pytest.fixture(scope="module")
+def gradients():
+    late = of_overlap.Evidence.load(RESULTS, BUDGET).late.tables["gradients"]
+    return late[late.step > 3]
+
+
+def test_last_gradients_do_not_measurably_improve_with_more_minibatches(accuracy):
+    """The paper says they do: undecided, for up to three points."""
+    gain = contrast(accuracy, {"4-last": 1, "2-last": -1})
+    assert gain.low < 0 < gain.high < 3
+
+
+@pytest.mark.parametrize("lower", ["4-average", "2-last"])
+def test_at_equal_step_a_larger_share_of_avg_grad_inner_is_not_better(accuracy, lower):
+    """g4 has share 3, its average 1.5, g2 share 1 and the same noise."""
+    shares = {
+        curve.name: sum(i * c for i, c in enumerate(curve.weights)) / sum(curve.weights)
+        for curve in figure3.CURVES
+    }
+    assert shares["4-last"] >= 2 * shares[lower]
+    found = contrast(accuracy, {"4-last": 1, lower: -1})
+    assert found.low < 0
+    assert found.high < 3
+
+
+def test_at_equal_step_two_step_reptile_is_below_two_step_fomaml_at_two_of_three_step_sizes(controls):
+    ahead = [
+        contrast(controls.tables["accuracy"], {f"step-{epsilon}-last": 1, f"step-{epsilon}-sum": -1})
+        for epsilon in ("0.125", "0.25", "0.5")
+    ]
+    assert [found.low > 0 for found in ahead] == [False, True, True]
+
+
+def test_at_single_steps_they_do_so_in_six_of_nine_cases_and_the_contrary_in_one(gradients):
+    chosen = gradients[gradients.images == "difference"]
+    worth = over_seeds(chosen, ["initialization", "step"], "decrease")
+    assert ((worth.low > 0).sum(), (worth.high < 0).sum(), len(worth)) == (6, 1, 9)
+
+
+def test_without_avg_grad_inner_training_is_not_seen_to_gain(evidence):
+    assert contrast(evidence.weights.tables["accuracy"], {"dial0": 1, "start": -1}).low < 0
+
+
+def test_at_equal_data_two_more_steps_are_not_seen_to_help_the_last_gradient(controls):
+    gain = contrast(controls.tables["accuracy"], {"data-4-last": 1, "data-2-last": -1})
+    assert gain.low < 0
+    assert gain.high < 2
+
+
+@pytest.mark.parametrize("name", of_overlap.NO_OVERLAP)
+def test_no_fall_of_what_does_not_overlap_is_seen_from_four_to_eight_iterations(name):
+    overlap = of_overlap.Evidence.load(RESULTS, BUDGET)
+    assert overlap.along_steps({f"{name}-4": 1, f"{name}-8": -1}).low < 0
+    assert overlap.along_batch({f"{name}-25": 1, f"{name}-50": -1}).mean > 0, "a few points, though"
+
+
+def test_what_these_runs_do_not_decide(evidence):
+    fewshot = of_fewshot.Evidence.load(RESULTS, BUDGET)
+    assert of_gradients.the_last_gradient_improves(evidence).verdict == OPEN
+    assert of_fewshot.table_2_is_reproduced(fewshot).verdict == OPEN

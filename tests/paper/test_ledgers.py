@@ -1,0 +1,245 @@
+"""The ledger of every page: what each claim comes to, from the stored runs or from measurements made here."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from companion.avg_grad_inner import claims as of_inner
+from companion.avg_grad_inner import coefficients, draws, training
+from companion.expansion import claims as of_expansion
+from companion.expansion import problems, regime, remainders
+from companion.fewshot import claims as of_fewshot
+from companion.inner_gradients import claims as of_gradients
+from companion.manifolds import claims as of_manifolds
+from companion.manifolds import limits
+from companion.overlap import claims as of_overlap
+from companion.results import Result
+from companion.sine import claims as of_sine
+from companion.verdicts import FAILS, HOLDS, OPEN, PARTLY
+
+RESULTS = Path(__file__).parents[2] / "results"
+STORED = {
+    of_sine: (of_sine.Evidence.load(RESULTS), [HOLDS, HOLDS, HOLDS, HOLDS, HOLDS, PARTLY]),
+    of_fewshot: (of_fewshot.Evidence.load(RESULTS, "laptop"), [OPEN, HOLDS, PARTLY, PARTLY, HOLDS]),
+    of_gradients: (
+        of_gradients.Evidence.load(RESULTS, "laptop"),
+        [HOLDS, HOLDS, HOLDS, OPEN, HOLDS, HOLDS, PARTLY],
+    ),
+    of_overlap: (
+        of_overlap.Evidence.load(RESULTS, "laptop"),
+        [HOLDS, HOLDS, HOLDS, PARTLY, PARTLY, PARTLY, OPEN],
+    ),
+}
+CASES = [
+    pytest.param(page, number, expected, id=f"{page.__name__.split('.')[1]}-{claim.__name__}")
+    for page, (_, verdicts) in STORED.items()
+    for number, (claim, expected) in enumerate(zip(page.CLAIMS, verdicts, strict=True))
+]
+
+
+@pytest.mark.parametrize(("page", "number", "expected"), CASES)
+def test_a_claim_about_stored_runs_comes_to_its_verdict(page, number, expected):
+    """ "not decided" and "in part" may change with a larger budget; then this table is to be read anew."""
+    claim = page.ledger(STORED[page][0])[number]
+    assert claim.verdict == expected
+    assert claim.name
+    assert claim.paper
+    assert claim.measured
+
+
+OF_NO_DIFFERENCE = (
+    of_overlap.reptile_and_a_separate_tail_do_not_degrade,
+    of_fewshot.the_three_methods_are_very_similar,
+)
+"""Claims that hold of what does not differ; all others are claims of a difference."""
+
+
+def shuffled(result: Result, value: str, seed: int) -> Result:
+    """The same tables with what was measured dealt out at random."""
+    rng = np.random.default_rng(seed)
+    tables = {
+        name: table.assign(**{value: rng.permuted(table[value].to_numpy())}) if value in table else table
+        for name, table in result.tables.items()
+    }
+    return replace(result, tables=tables)
+
+
+@pytest.mark.parametrize("page", [of_gradients, of_overlap, of_fewshot])
+def test_no_claim_about_accuracies_holds_of_accuracies_dealt_out_at_random(page):
+    evidence = STORED[page][0]
+    results = {name: part for name, part in vars(evidence).items() if isinstance(part, Result)}
+    found = []
+    for seed in range(5):
+        parts = {name: shuffled(part, "accuracy", seed) for name, part in results.items()}
+        parts = {name: shuffled(part, "decrease", seed) for name, part in parts.items()}
+        found.append([claim.verdict for claim in page.ledger(replace(evidence, **parts))])
+    for number, claim in enumerate(page.CLAIMS):
+        if claim not in OF_NO_DIFFERENCE:
+            assert {verdicts[number] for verdicts in found} != {HOLDS}, claim.__name__
+
+
+def lowered(result: Result, rows: str) -> Result:
+    """The same accuracies, but for some rows, which lose 60 points."""
+    table = result.tables["accuracy"]
+    lost = table.accuracy - 60.0 * table.index.isin(table.query(rows).index)
+    return replace(result, tables={**result.tables, "accuracy": table.assign(accuracy=lost)})
+
+
+def test_claims_of_no_difference_fail_where_there_is_one():
+    overlap, fewshot = STORED[of_overlap][0], STORED[of_fewshot][0]
+    worse = replace(
+        overlap,
+        by_steps=lowered(overlap.by_steps, "method in ('reptile', 'separate') and value == 8"),
+        by_batch=lowered(overlap.by_batch, "method in ('reptile', 'separate') and value == 50"),
+    )
+    assert of_overlap.reptile_and_a_separate_tail_do_not_degrade(worse).verdict == FAILS
+    apart = replace(fewshot, methods=lowered(fewshot.methods, "method in ('maml', 'fomaml')"))
+    assert of_fewshot.the_three_methods_are_very_similar(apart).verdict == FAILS
+
+
+def test_without_its_effect_no_claim_about_sine_waves_holds():
+    """Every method is given the errors of random weights, and every k those of k = 1."""
+    evidence = STORED[of_sine][0]
+    table = evidence.figure_1.tables["adaptation"]
+    keys = ["unit", "seed", "points", "step"]
+    random = table[table.algorithm == "random"].drop(columns="algorithm").drop_duplicates(keys)
+    rest = table[["algorithm", *keys]].merge(random, on=keys, how="left").assign(excess=9.0)
+    steps = evidence.inner_steps.tables["adaptation"].assign(mse=1.0)
+    alike = of_sine.Evidence(
+        replace(evidence.figure_1, tables={"adaptation": rest}),
+        replace(evidence.inner_steps, tables={"adaptation": steps}),
+        evidence.meta_batch,
+    )
+    assert [claim.verdict for claim in of_sine.ledger(alike)[:5]] == [FAILS] * 5
+
+
+@pytest.fixture(scope="module")
+def expansion() -> of_expansion.Evidence:
+    """The page on the expanded update, with fewer k."""
+    ks, examined = (2, 3), [problems.cubic_problem(), problems.sine_problem(), problems.conv_problem()]
+    lines = pd.concat(
+        remainders.lines_of_the_derivation(problem, 4).assign(problem=problem.name) for problem in examined
+    )
+    sines, demo = problems.sine_problem(tasks=3), torch.tensor([0.02], dtype=torch.float64)
+    trained = training.snapshots(training.displaced_start(0.0), (0, 300))["reptile"][300]
+    both = {of_expansion.RANDOM: sines, of_expansion.TRAINED: replace(sines, phi=trained)}
+    steps = [2.0**-power for power in range(5, 14)]
+    used = torch.tensor([0.003], dtype=torch.float64)
+    return of_expansion.Evidence(
+        lines.pivot(index="equation", columns="problem", values="order"),
+        pd.concat(remainders.product_formula(problem, (2, 3, 4), problem.alpha) for problem in examined),
+        remainders.slopes(pd.concat(remainders.remainders(problem, ks) for problem in examined)),
+        remainders.exactness_on_quadratics(problems.quadratic_problem(), alpha=0.5),
+        {
+            name: regime.remainder_map(problem, demo, [5], "Reptile").against_term.median()
+            for name, problem in both.items()
+        },
+        regime.remainder_map(problems.omniglot_problem(), used, (2,), "Reptile"),
+        regime.kinks("tanh", steps, draws=300),
+        regime.kinks("relu", steps, draws=300),
+    )
+
+
+def test_the_ledger_of_the_expanded_update(expansion):
+    verdicts = [claim.verdict for claim in of_expansion.ledger(expansion)]
+    assert verdicts == [HOLDS, HOLDS, HOLDS, HOLDS, FAILS, FAILS]
+
+
+def test_claims_on_the_expanded_update_fail_when_orders_are_wrong(expansion):
+    wrong = replace(
+        expansion,
+        line_orders=expansion.line_orders - 1,
+        products=expansion.products.assign(**{"Eq. 21": 1e-3}),
+        slopes=expansion.slopes.assign(slope=expansion.slopes.slope + 0.2),
+        exact=dict.fromkeys(expansion.exact, 1e-3),
+    )
+    assert [claim.verdict for claim in of_expansion.ledger(wrong)[:4]] == [FAILS] * 4
+    small = replace(
+        expansion,
+        at_demo=dict.fromkeys(expansion.at_demo, 0.01),
+        at_section_6=expansion.at_section_6.assign(against_term=0.01),
+        kinked=expansion.smooth,
+    )
+    assert [claim.verdict for claim in of_expansion.ledger(small)[4:]] == [HOLDS, HOLDS]
+
+
+@pytest.fixture(scope="module")
+def inner() -> of_inner.Evidence:
+    """The page on AvgGradInner, with fewer k and shorter training."""
+    conv, sines = problems.conv_problem(tasks=3, minibatches=4), problems.sine_problem(tasks=3, minibatches=2)
+    forms = pd.DataFrame([coefficients.distances_between_forms(conv, both) for both in (True, False)])
+    kept = training.snapshots(training.displaced_start(0.0), training.CHECKPOINTS)
+    probe = training.Probe.sample()
+    along = [training.through_training(kept[name], probe) for name in ("reptile", "joint")]
+    rows = []
+    for iteration, phi in kept["reptile"].items():
+        step = training.steps_and_inner_product(phi, probe, length=1e-3).set_index("direction").change
+        random = step[step.index.str.startswith("random")]
+        rows.append((iteration, step["+AvgGradInner"], step["−AvgGradInner"], random.min(), random.max()))
+    return of_inner.Evidence(
+        forms[["Eq. 30", "Eq. 31", "Eq. 32"]],
+        coefficients.measured_coefficients(sines, (2, 3, 4), [1e-4, 1e-5]),
+        coefficients.measured_coefficients(sines, (4,), [1e-3 * 0.5**n for n in range(6)]),
+        draws.plain_sgd(problems.conv_problem(tasks=1, minibatches=5), 1e-4),
+        *along,
+        pd.DataFrame(rows, columns=["iteration", "plus", "minus", "random low", "random high"]),
+    )
+
+
+def test_the_ledger_of_avg_grad_inner(inner):
+    verdicts = [claim.verdict for claim in of_inner.ledger(inner)]
+    assert verdicts == [HOLDS, HOLDS, HOLDS, FAILS, HOLDS, HOLDS, HOLDS]
+
+
+def test_claims_on_avg_grad_inner_fail_when_measurements_are_others(inner):
+    table = inner.coefficients
+    flat = replace(
+        inner,
+        averages=inner.averages + 1e-3,
+        coefficients=table.assign(inner=1.0, avg_grad=1.0),
+        by_alpha=inner.by_alpha.assign(inner=inner.by_alpha["inner predicted"] + inner.by_alpha.alpha**2),
+        plain_sgd=inner.plain_sgd.assign(**{"Hessian term": 9.0}),
+        reptile=inner.joint,
+        moved=inner.moved.assign(plus=0.0, minus=1.0),
+    )
+    verdicts = [claim.verdict for claim in of_inner.ledger(flat)]
+    assert verdicts[:5] == [FAILS, FAILS, FAILS, HOLDS, FAILS]
+    assert verdicts[5] != HOLDS
+    assert verdicts[6] == FAILS
+
+
+@pytest.fixture(scope="module")
+def manifolds() -> of_manifolds.Evidence:
+    starts = torch.tensor([[-2.5, 2.8], [2.6, 0.6], [-0.8, -3.4]], dtype=torch.float64)
+    corners = torch.tensor([[-1.5, 0.5], [0.3, 1.8], [1.2, -1.0], [2.0, 1.0]], dtype=torch.float64)
+    return of_manifolds.Evidence(
+        limits.gradient_check(),
+        limits.alternating_limits(starts, [1.0, 0.6]),
+        limits.inner_steps_on_the_distance(starts, 0.3, (1, 5, 20)),
+        limits.where_training_ends(corners),
+        limits.descent_and_projection(corners),
+        limits.partial_solves(0.2, (1, 2, 5, 20)),
+    )
+
+
+def test_the_ledger_of_solution_manifolds(manifolds):
+    verdicts = [claim.verdict for claim in of_manifolds.ledger(manifolds)]
+    assert verdicts == [HOLDS, PARTLY, PARTLY, HOLDS, PARTLY]
+
+
+def test_claims_on_solution_manifolds_fail_when_measurements_are_others(manifolds):
+    wrong = replace(
+        manifolds,
+        checked=manifolds.checked.assign(**{"largest difference": 1.0}),
+        limits=manifolds.limits.assign(last=1.0),
+        inner=manifolds.inner.assign(limit=1.0),
+        ends=manifolds.ends.assign(**{"end 1": (manifolds.ends.method != "joint training") * 1.0}),
+        partial=manifolds.partial.assign(
+            **{"mean half squared distance": np.arange(len(manifolds.partial), dtype=float)}
+        ),
+    )
+    assert [claim.verdict for claim in of_manifolds.ledger(wrong)] == [FAILS] * 5
