@@ -1,6 +1,5 @@
-"""Results and checkpoints: whole, the right ones, or refused."""
+"""Results: whole, the right ones, or refused."""
 
-import errno
 import json
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from companion.results import Result, load_result, save_result
 from metalib import store
 from metalib.errors import StoreError
-from metalib.store import load_arrays, save_arrays
 
 CONFIG = {"k": 5, "alpha": 0.02}
 
@@ -70,35 +68,6 @@ def test_a_truncated_provenance_is_refused(tmp_path):
     path.write_text(path.read_text()[:20])
     with pytest.raises(StoreError, match=r"provenance.json is damaged"):
         load_result(tmp_path / "r")
-
-
-def test_arrays_come_back_bit_for_bit_with_their_header(tmp_path):
-    arrays = {"phi/w": np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)}
-    save_arrays(tmp_path / "c.npz", arrays, {"iteration": 7})
-    loaded, header = load_arrays(tmp_path / "c.npz")
-    assert loaded["phi/w"].tobytes() == arrays["phi/w"].tobytes()
-    assert header == {"iteration": 7}
-
-
-@pytest.mark.parametrize("content", [b"", b"not a zip file", b"PK\x03\x04 cut off"])
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
-    (tmp_path / "c.npz").write_bytes(content)
-    with pytest.raises(StoreError, match=r"c.npz is damaged or is not a file of metalib"):
-        load_arrays(tmp_path / "c.npz")
-
-
-def test_a_full_disk_is_one_clear_error_and_leaves_the_old_file(tmp_path, monkeypatch):
-    save_arrays(tmp_path / "c.npz", {"x": np.ones(3)}, {"iteration": 1})
-
-    def full(*_arguments, **_keywords):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(store.np, "savez", full)
-    with pytest.raises(StoreError, match=r"cannot write .*c.npz: No space left on device; free some space"):
-        save_arrays(tmp_path / "c.npz", {"x": np.zeros(3)}, {"iteration": 2})
-    monkeypatch.undo()
-    assert load_arrays(tmp_path / "c.npz")[1] == {"iteration": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["c.npz"]
 
 
 def test_an_old_result_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):

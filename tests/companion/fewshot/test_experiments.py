@@ -14,11 +14,10 @@ from companion.fewshot.methods import maml_unit
 from companion.running import runner
 from companion.running.experiment import Experiment
 from metalib.data.classes import ClassPool
-from metalib.errors import InputError
 from metalib.inner import inner_loop
 from metalib.meta_gradients import maml
 from metalib.optimizers import SGD
-from metalib.tasks.pretraining import Pretraining, with_new_head
+from metalib.tasks.pretraining import with_new_head
 from metalib.training.loop import train
 from tests.oracles import relative_error, unrolled_maml
 from tests.tolerances import FLOAT32
@@ -106,19 +105,6 @@ def test_maml_differentiates_the_query_loss_through_the_step_on_the_support():
     expected = unrolled_maml(losses, phi, 0.4)
     assert relative_error(maml(trajectory), expected) < 10 * FLOAT32
     assert relative_error(trajectory.g[-1], expected) > 0.1, "the first-order gradient is another"
-
-
-def test_pretraining_tells_all_training_classes_apart():
-    family = Pretraining(small_pool(), batch=40)
-    sampled = family.sample(seed=0, block=0, tasks=1, steps=2)
-    classes, labels = sampled["image"] // 20, sampled["label"]
-    assert (classes == family.pool.split(0).train[labels]).all()
-    assert set(labels.ravel()) == set(range(4 * 8))
-    loss = family.loss({name: torch.from_numpy(array[:3, 0, 1]) for name, array in sampled.items()})
-    phi = {name: value.repeat(3, *[1] * (value.ndim - 1)) for name, value in family.initialize(0).items()}
-    assert loss.model(phi, loss.inputs).shape == (3, 40, 32)
-    with pytest.raises(InputError, match="at least 2 images"):
-        Pretraining(small_pool(), batch=1)
 
 
 def test_fine_tuning_keeps_the_features_and_starts_a_new_head():

@@ -10,7 +10,6 @@ from companion.budgets import FewShotBudget
 from companion.fewshot import table2
 from companion.fewshot.scores import Scoring, score
 from companion.fewshot.settings import reptile_configs, reptile_family
-from companion.intervals import over_seeds, plus_minus
 from companion.running import runner
 from metalib.data.classes import ClassPool
 from metalib.params import norm, subtract
@@ -129,22 +128,3 @@ def test_the_gap_between_classes_is_paired_by_seed():
     table = pd.concat([cells(), cells(classes="train", accuracy=[92.0, 93.0, 94.0])])
     (row,) = table2.class_gap(table).itertuples()
     assert (row.mean, row.low, row.high) == pytest.approx((2.0, 2.0, 2.0))
-
-
-def test_intervals_are_written_with_their_half_width():
-    summary = pd.DataFrame({"mean": [97.14, 2.0], "low": [96.84, 1.0], "high": [97.44, 3.0]}, index=[4, 7])
-    assert dict(plus_minus(summary)) == {4: "97.1 ± 0.3", 7: "2.0 ± 1.0"}
-
-
-def test_an_interval_says_how_many_seeds_diverged():
-    table = pd.DataFrame(
-        {"curve": curve, "seed": seed, "accuracy": np.nan if seed < lost else 90.0 + seed}
-        for curve, lost in (("whole", 0), ("one lost", 1), ("two lost", 2), ("all lost", 3))
-        for seed in (0, 1, 2)
-    )
-    assert list(plus_minus(over_seeds(table, ["curve"], "accuracy"))) == [
-        "91.0 ± 2.5",
-        "91.5 ± 6.4 (2 of 3 seeds)",
-        "diverged (but for 1 of 3 seeds)",
-        "diverged",
-    ]

@@ -1,4 +1,4 @@
-"""Omniglot from archives, folders and downloads, whole and damaged."""
+"""Omniglot from archives and folders, whole and damaged."""
 
 import hashlib
 import http.server
@@ -18,72 +18,7 @@ from PIL import Image
 from metalib.data import omniglot as module
 from metalib.data.omniglot import omniglot, reduce
 from metalib.errors import InputError, StoreError
-
-ALPHABETS = {
-    "images_background": {"Greek": 2, "N_Ko": 1},
-    "images_evaluation": {"Tengwar": 2},
-}
-
-
-def drawing(number: int) -> bytes:
-    pixels = np.random.default_rng(number).integers(0, 2, (105, 105)).astype(bool)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "png")
-    return file.getvalue()
-
-
-@pytest.fixture(scope="session")
-def original(tmp_path_factory) -> Path:
-    """A small Omniglot: two folders of five characters by 20 drawers."""
-    folder = tmp_path_factory.mktemp("omniglot")
-    number = 0
-    for part, alphabets in ALPHABETS.items():
-        for alphabet, characters in alphabets.items():
-            for c in range(characters):
-                character = folder / part / alphabet / f"character{c + 1:02}"
-                character.mkdir(parents=True)
-                for drawer in range(20):
-                    number += 1
-                    (character / f"{number:04}_{drawer + 1:02}.png").write_bytes(drawing(number))
-    return folder
-
-
-@pytest.fixture
-def folder(original, tmp_path, monkeypatch) -> Path:
-    """A copy of it to damage, known to the loader by its content, and an empty cache."""
-    copy = tmp_path / "source"
-    shutil.copytree(original, copy)
-    monkeypatch.setattr(module, "CONTENT_SHA256", content_hash(copy))
-    monkeypatch.setattr(module, "TRAIN_CHARACTERS", 3)
-    monkeypatch.setenv("METALIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("METALIB_OMNIGLOT", raising=False)
-    return copy
-
-
-def content_hash(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for part in ALPHABETS:
-        for alphabet in sorted(p.name for p in (folder / part).iterdir()):
-            for character in sorted(p.name for p in (folder / part / alphabet).iterdir()):
-                for file in sorted((folder / part / alphabet / character).iterdir()):
-                    digest.update(f"{part}/{alphabet}/{character}/{file.name}".encode())
-                    digest.update(Image.open(file).convert("1").tobytes())
-    return digest.hexdigest()
-
-
-def pack(folder: Path, to: Path) -> Path:
-    """Archive both parts as the official archives are: with entries for folders, in any order."""
-    to.mkdir(exist_ok=True)
-    for part in ALPHABETS:
-        with zipfile.ZipFile(to / f"{part}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted((folder / part).rglob("*"), reverse=True):
-                archive.write(path, path.relative_to(folder))
-    return to
-
-
-def kept(tmp_path: Path) -> list[str]:
-    """What lies in the cache, locks aside."""
-    return sorted(p.name for p in (tmp_path / "cache").glob("*") if p.suffix != ".lock")
+from tests.metalib.data.small_omniglot import drawing, kept, pack
 
 
 def test_nearest_neighbor_is_what_pillow_makes_of_a_one_bit_image():
@@ -214,82 +149,3 @@ def test_a_damaged_cache_is_made_again(folder, tmp_path):
     path.write_bytes(path.read_bytes()[:700])
     assert (omniglot(folder).images == whole.images).all()
     assert path.stat().st_size > 700
-
-
-class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = True
-    folder: Path
-    broken = 0
-    requests = 0
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: _Server
-
-    def do_GET(self):
-        self.server.requests += 1
-        content = (self.server.folder / self.path.lstrip("/")).read_bytes()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.server.broken:
-            self.server.broken -= 1
-            content = content[: len(content) // 2]
-        self.wfile.write(content)
-
-    def log_message(self, *args):
-        """Keep the test's output clean."""
-
-
-@pytest.fixture
-def server(folder, tmp_path, monkeypatch):
-    """A host of the official archives, which can break off."""
-    archives = pack(folder, tmp_path / "archives")
-    with _Server(("127.0.0.1", 0), _Handler) as running:
-        running.folder = archives
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        monkeypatch.setattr(module, "URL", f"http://127.0.0.1:{running.server_port}/")
-        monkeypatch.setattr(
-            module,
-            "MD5",
-            {p.name: "md5:" + hashlib.md5(p.read_bytes()).hexdigest() for p in sorted(archives.iterdir())},
-        )
-        monkeypatch.setattr(time, "sleep", lambda seconds: None)  # pooch pauses between attempts
-        yield running
-        running.shutdown()
-
-
-def test_a_download_is_verified_converted_and_not_repeated(server, folder, tmp_path):
-    pool = omniglot()
-    assert (pool.images == omniglot(folder).images).all()
-    assert server.requests == 2
-    (tmp_path / "cache" / "omniglot-28.npz").unlink()
-    omniglot()
-    assert server.requests == 2, "the archives themselves are kept"
-
-
-def test_a_download_that_breaks_off_once_is_taken_up_again(server):
-    server.broken = 1
-    assert omniglot().images.shape[0] == 5
-    assert server.requests == 3
-
-
-def test_a_download_that_keeps_breaking_off_is_a_clear_error_and_the_next_attempt_works(server, tmp_path):
-    server.broken = 100
-    with pytest.raises(StoreError, match=r"download of .*images_background.zip failed"):
-        omniglot()
-    assert kept(tmp_path) == ["omniglot"]
-    assert list((tmp_path / "cache" / "omniglot").iterdir()) == []
-    server.broken = 0
-    assert omniglot().images.shape[0] == 5
-
-
-def test_a_wrong_checksum_is_a_clear_error_and_nothing_is_kept(server, tmp_path, monkeypatch):
-    right = dict(module.MD5)
-    monkeypatch.setattr(module, "MD5", {**right, "images_evaluation.zip": "md5:" + "0" * 32})
-    with pytest.raises(StoreError, match=r"images_evaluation.zip failed"):
-        omniglot()
-    assert sorted(p.name for p in (tmp_path / "cache" / "omniglot").iterdir()) == ["images_background.zip"]
-    assert "omniglot-28.npz" not in kept(tmp_path)
-    monkeypatch.setattr(module, "MD5", right)
-    assert omniglot().images.shape[0] == 5

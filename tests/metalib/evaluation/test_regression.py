@@ -1,11 +1,9 @@
-"""Adaptation and scoring against a loop over tasks, and intervals against their definition."""
+"""Adaptation and scoring against a loop over tasks."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from companion.intervals import interval, over_seeds
 from metalib.derivatives import gradient
 from metalib.errors import InputError
 from metalib.evaluation.regression import adaptation_errors, predictions
@@ -63,25 +61,3 @@ def test_the_error_is_taken_only_where_it_is_asked_for():
 def test_a_negative_number_of_steps_is_an_error():
     with pytest.raises(InputError, match="gradient_steps is -1; it must be at least 0"):
         adaptation_errors(FAMILY.model, two_runs(), sample_support(0, 2), ALPHA, -1)
-
-
-def test_an_interval_covers_the_mean_in_95_of_100_samples():
-    rng = np.random.default_rng(0)
-    covered = [
-        low <= 1.0 <= high for _, low, high in (interval(rng.normal(1.0, 2.0, 3)) for _ in range(4_000))
-    ]
-    assert abs(np.mean(covered) - 0.95) < 4 * (0.95 * 0.05 / 4_000) ** 0.5
-
-
-def test_one_value_has_no_interval():
-    with pytest.raises(InputError, match="got 1 value; an interval needs at least two"):
-        interval(np.array([1.0]))
-
-
-def test_seeds_that_diverged_are_counted_and_left_out():
-    table = pd.DataFrame({"unit": ["a"] * 3 + ["b"] * 3, "mse": [1.0, 3.0, np.nan, np.nan, np.nan, 1.0]})
-    summary = over_seeds(table, ["unit"])
-    assert list(summary.seeds) == [2, 1]
-    assert list(summary.diverged) == [1, 2]
-    assert summary["mean"][0] == 2.0
-    assert np.isnan(summary["mean"][1]), "one seed gives no interval, and is not passed off as a mean"
