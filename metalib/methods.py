@@ -42,7 +42,7 @@ class Look:
 
     label: str
     color: str
-    line: str
+    line: str | tuple[int, tuple[int, ...]]
     marker: str
 
 

@@ -198,7 +198,7 @@ OPTIMIZERS: dict[str, Callable[[Factor, float], Optimizer]] = {
 
 def require_decay(name: str, value: float) -> None:
     """Raise `InputError` unless `value` is the decay of a running mean, in [0, 1)."""
-    require(0.0 <= value < 1.0, f"{name} is {value}; Adam needs 0 <= {name} < 1")
+    require(0.0 <= value < 1.0, f"{name} is {value}; a decay needs 0 <= {name} < 1")
 
 
 def _require_positive_alpha(alpha: Factor) -> None:

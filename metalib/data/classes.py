@@ -74,7 +74,7 @@ class ClassPool:
         object.__setattr__(self, "digest", content.hexdigest()[:16])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything that decides images and split, as JSON can hold it; the digest stands for both."""
+        """Return everything that decides images and split, as JSON can hold it; `digest` stands for both."""
         names = ("name", "maximum", "train_classes", "rotate_train", "rotate_test", "invert", "digest")
         return {"kind": "ClassPool", **{name: getattr(self, name) for name in names}}
 

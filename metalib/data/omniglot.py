@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metalib.errors import StoreError, require
 from metalib.data.cache import Arrays, cache_folder, cached
 from metalib.data.classes import ClassPool, Split
+from metalib.errors import StoreError, require
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8

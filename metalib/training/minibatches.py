@@ -28,7 +28,7 @@ def tasks_at_once(family: TaskFamily, configs: Sequence[TrainingConfig], device:
     stack = StackConfig.of(configs)
     if stack.optimizer(1.0).carried:
         return 1
-    fitting = side_by_side(family.footprint, device)
+    fitting = max(1, side_by_side(family.footprint, device) // len(configs))
     return max(width for width in range(1, stack.tasks + 1) if stack.tasks % width == 0 and width <= fitting)
 
 

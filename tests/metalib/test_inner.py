@@ -91,7 +91,7 @@ def test_a_step_size_that_is_not_positive_is_an_error(alpha):
 
 
 def test_a_decay_outside_its_range_is_an_error():
-    with pytest.raises(InputError, match=r"beta1 is 1.0; Adam needs 0 <= beta1 < 1"):
+    with pytest.raises(InputError, match=r"beta1 is 1.0; a decay needs 0 <= beta1 < 1"):
         Adam(1e-3, beta1=1.0)
 
 

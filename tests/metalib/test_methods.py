@@ -83,6 +83,20 @@ def test_a_method_made_from_weights_is_their_combination_in_everything():
     assert own.coefficients(3, ALPHA) == named.coefficients(3, ALPHA)
 
 
+@pytest.mark.parametrize("inner", ["sgd", "adam-fresh"])
+def test_a_method_of_a_new_name_trains_as_the_combination_of_its_weights(inner, monkeypatch):
+    weights = (0.5, -1.0, 2.0)
+    monkeypatch.setitem(METHODS, "own", weighted("own", Look("own", "#000000", "-", "o"), lambda k: weights))
+    monkeypatch.setattr("metalib.training.config.ALGORITHMS", (*METHODS, "combination"))
+    settings = {"k": 3, "iterations": 20, "tasks": 2, "inner": inner}
+    family = Sine(dtype="float64")
+    own, named = (
+        subtract(train(family, [TrainingConfig(name, weights=given, **settings)]).phi, family.initialize(0))
+        for name, given in (("own", ()), ("combination", weights))
+    )
+    assert relative_error(own, named) < EXACT
+
+
 def test_a_combination_with_reptiles_weights_trains_as_reptile_does():
     settings = {"k": 3, "iterations": 20, "tasks": 2}
     runs = [

@@ -53,6 +53,7 @@ def test_inner_adam_is_torch_adam_with_moments_carried_on_or_not(inner, carried,
         torch.testing.assert_close(flatten(trained.inner.moments["second"]), second, rtol=ROUNDOFF, atol=0)
     else:
         assert trained.inner.steps == 0, "evaluation starts without moments, too"
+        assert not flatten(trained.inner.moments["second"]).any()
 
 
 def test_an_optimizer_of_some_weights_moves_them_as_it_would_all_and_leaves_the_others():
@@ -88,8 +89,10 @@ def test_the_state_of_every_optimizer_can_be_stored_selected_and_repeated(name):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_is_plain_exactly_if_its_steps_are_alpha_times_the_gradient(name):
-    optimizer, phi = OPTIMIZERS[name](0.01, 0.0), DOUBLE.initialize(0)
-    g = {n: torch.full_like(v, 3.0) for n, v in phi.items()}
-    moved, _ = optimizer.step(phi, g, optimizer.initial_state(phi))
+    """At its second step: the first one of heavy-ball momentum, too, is α times the gradient."""
+    optimizer, start = OPTIMIZERS[name](0.01, 0.9), DOUBLE.initialize(0)
+    g = {n: torch.full_like(v, 3.0) for n, v in start.items()}
+    phi, state = optimizer.step(start, g, optimizer.initial_state(start))
+    moved, _ = optimizer.step(phi, g, state)
     is_alpha_g = relative_error(subtract(phi, moved), scale(g, 0.01)) < ROUNDOFF
     assert optimizer.plain == is_alpha_g

@@ -1,5 +1,7 @@
 """Late gradients: which images they meet, and what is measured of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch

@@ -55,6 +55,10 @@ def test_facts_tell_units_apart_and_collide_with_no_column_of_the_tables(name):
     }  # fmt: skip
     for unit in units:
         assert not recorded & set(unit.facts)
+    told = [
+        (tuple(unit.facts.items()), tuple(run.seed for run in unit.configs)) for unit in units if unit.facts
+    ]
+    assert len(told) == len(set(told))
 
 
 def test_twins_differ_in_nothing_but_the_pool():

@@ -1,21 +1,14 @@
 """Omniglot from archives and folders, whole and damaged."""
 
-import hashlib
-import http.server
 import io
 import resource
 import shutil
-import socketserver
-import threading
-import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from metalib.data import omniglot as module
 from metalib.data.omniglot import omniglot, reduce
 from metalib.errors import InputError, StoreError
 from tests.metalib.data.small_omniglot import drawing, kept, pack

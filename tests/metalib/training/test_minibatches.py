@@ -23,7 +23,7 @@ def test_tasks_that_do_not_fit_the_cache_train_in_parts_to_the_same_end(algorith
     ]
     whole = train(DOUBLE, configs).phi
     for parts in (2, 3, 6):
-        monkeypatch.setitem(WORKING_SET, "cpu", DOUBLE.footprint * (6 // parts))
+        monkeypatch.setitem(WORKING_SET, "cpu", len(configs) * (6 // parts) * DOUBLE.footprint)
         assert tasks_at_once(DOUBLE, configs, CPU) == 6 // parts
         assert relative_error(train(DOUBLE, configs).phi, whole) < ROUNDOFF
 
@@ -31,8 +31,9 @@ def test_tasks_that_do_not_fit_the_cache_train_in_parts_to_the_same_end(algorith
 def test_as_many_tasks_stand_side_by_side_as_divide_them_and_fit(monkeypatch):
     config = TrainingConfig(tasks=32)
     assert tasks_at_once(DOUBLE, [config], CPU) == 32
-    monkeypatch.setitem(WORKING_SET, "cpu", 6 * DOUBLE.footprint)
-    assert tasks_at_once(DOUBLE, [config] * 3, CPU) == 4, "6 would fit, but do not divide 32"
+    monkeypatch.setitem(WORKING_SET, "cpu", 3 * 6 * DOUBLE.footprint)
+    assert tasks_at_once(DOUBLE, [config] * 3, CPU) == 4, "6 of each run would fit, but do not divide 32"
+    assert tasks_at_once(DOUBLE, [config], CPU) == 16, "a run alone has the room of three"
     monkeypatch.setitem(WORKING_SET, "cpu", 1)
     assert tasks_at_once(DOUBLE, [config], CPU) == 1, "one at a time is always possible"
 
