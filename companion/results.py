@@ -14,7 +14,7 @@ import torch
 
 import metalib
 from metalib.errors import StoreError
-from metalib.store import digest, sha256, written_beside
+from metalib.store import digest, read_npz, sha256, written_beside
 
 PROVENANCE = "provenance.json"
 ARRAYS = "arrays.npz"
@@ -75,29 +75,61 @@ def load_result(folder: Path, config: Any = None) -> Result:
         StoreError: if the result is missing, damaged, or was computed from another configuration.
     """
     remedy = f"delete {folder} to compute it again"
-    try:
-        provenance = json.loads((folder / PROVENANCE).read_text())
-        files = dict(provenance["files"])
-    except FileNotFoundError:
-        if folder.is_dir():
-            raise StoreError(f"{folder / PROVENANCE} is missing; {remedy}") from None
-        raise StoreError(f"there is no result in {folder}; run the experiment first") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{folder / PROVENANCE} is damaged ({error}); {remedy}") from error
+    provenance, files = _provenance(folder, remedy)
     for name, expected in files.items():
         path = folder / name
         if not path.is_file():
             raise StoreError(f"{path} is missing; {remedy}")
-        if sha256(path) != expected:
+        if _sha256(path) != expected:
             raise StoreError(f"{path} is damaged: its SHA-256 is not the one in {PROVENANCE}; {remedy}")
     if config is not None and digest(provenance.get("config")) != digest(config):
         raise StoreError(
             f"{folder} holds a result of another configuration; {remedy}, or name another folder"
         )
-    tables = {name[:-4]: pd.read_csv(folder / name) for name in files if name.endswith(".csv")}
-    arrays: dict[str, np.ndarray] = {}
-    if ARRAYS in files:
-        with np.load(folder / ARRAYS, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    del provenance["files"]
+    tables = {name[:-4]: _table(folder / name, remedy) for name in files if name.endswith(".csv")}
+    arrays = read_npz(folder / ARRAYS) if ARRAYS in files else {}
     return Result(tables, arrays, provenance)
+
+
+def _provenance(folder: Path, remedy: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the provenance of a result, and the SHA-256 of each of its files."""
+    path = folder / PROVENANCE
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"{folder} is a file where the folder of a result belongs; move it away")
+    try:
+        provenance = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if folder.is_dir():
+            raise StoreError(f"{path} is missing; {remedy}") from None
+        raise StoreError(f"there is no result in {folder}; run the experiment first") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is damaged ({_first_line(error)}); {remedy}") from None
+    files = provenance.pop("files", None) if isinstance(provenance, dict) else None
+    if not isinstance(files, dict):
+        raise StoreError(f"{path} is damaged (it does not list the files of the result); {remedy}")
+    for name in files:
+        # A name that leads elsewhere would have a file believed that nobody computed here.
+        if name in ("", ".", "..", PROVENANCE) or any(character in name for character in "/\\:\0"):
+            raise StoreError(f"{path} is damaged ({name!r} is no file of this folder); {remedy}")
+    return provenance, files
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _table(path: Path, remedy: str) -> pd.DataFrame:
+    """Read a table whose SHA-256 is right; what wrote it may still have been wrong."""
+    try:
+        return pd.read_csv(path)
+    except ValueError as error:  # no columns, uneven rows, not UTF-8
+        raise StoreError(f"{path} is no table ({_first_line(error)}); {remedy}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

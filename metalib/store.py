@@ -10,19 +10,28 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import tempfile
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from metalib.errors import StoreError
 
 _HEADER = "__header__"
+_SEAL = b"sha256:"
+_DIGITS = 64
+_UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, MemoryError, EOFError),
+    *(ValueError, KeyError, TypeError, AttributeError, SyntaxError, OverflowError, UserWarning),
+)
+"""What zipfile and NumPy raise at content that is not what it says it is."""
 
 
 def digest(config: Any) -> str:
@@ -41,33 +50,113 @@ def sha256(path: Path) -> str:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> None:
-    """Write arrays and a header to one NPZ file, all or nothing.
+    """Write arrays and a header to one NPZ file, all or nothing, sealed with the SHA-256 of its content.
 
     Raises:
         StoreError: if the disk does not take it; what was there before stays.
     """
     text = np.array(json.dumps(header, sort_keys=True))
-    with written_beside(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **{_HEADER: text}, **arrays)  # type: ignore[arg-type]
+    with written_beside(path) as temporary:
+        with temporary.open("wb") as file:
+            np.savez(file, **{_HEADER: text}, **arrays)  # type: ignore[arg-type]
+        _seal(temporary)
 
 
-def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def load_arrays(path: Path, *, sealed: bool = False) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read what `save_arrays` wrote.
+
+    Args:
+        path: the file.
+        sealed: whether to refuse a file without a seal, as earlier versions wrote them. A seal that is there
+            is checked either way, before anything else is read.
 
     Raises:
         StoreError: if the file is missing, damaged, or was not written by `save_arrays`.
     """
+    _require_seal(path, sealed)
+    arrays = read_npz(path)
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop(_HEADER)))
-    except FileNotFoundError:
-        raise StoreError(f"{path} is not there") from None
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError) as error:
-        raise StoreError(
-            f"{path} is damaged or is not a file of metalib ({error}); delete it to compute it again"
-        ) from error
+    except (KeyError, ValueError, RecursionError):
+        raise _damaged(path, "it has no readable header") from None
+    if not isinstance(header, dict):
+        raise _damaged(path, "its header is no mapping")
     return arrays, header
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of an NPZ file; nothing is unpickled.
+
+    Raises:
+        StoreError: if the file is missing, or is no whole NPZ file of plain arrays.
+    """
+    try:
+        with warnings.catch_warnings(action="error"), path.open("rb") as raw:
+            if not zipfile.is_zipfile(raw):
+                raise _damaged(path, "it is no whole NPZ file")
+            raw.seek(0)
+            with np.load(raw, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+    except OSError as error:
+        raise error if isinstance(error, StoreError) else _unopened(path, error) from None
+    except _UNREADABLE as error:
+        # NumPy's own words name objects in memory, and advise to load pickles.
+        pickled = "allow_pickle" in str(error)
+        reason = "it holds pickled objects, which are never read" if pickled else "its arrays cannot be read"
+        raise _damaged(path, reason) from None
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise _damaged(path, "it holds something that is no array")
+    return arrays
+
+
+def _seal(path: Path) -> None:
+    """Write the SHA-256 of all that precedes it into the comment at the end of an NPZ file."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = _SEAL + b"0" * _DIGITS
+    with path.open("r+b") as file:
+        content = _digest_before_seal(file)
+        file.seek(-_DIGITS, os.SEEK_END)
+        file.write(content)
+
+
+def _require_seal(path: Path, needed: bool) -> None:
+    """Raise `StoreError` if the seal of a file is not that of its content, or is needed and not there."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-min(len(_SEAL) + _DIGITS, path.stat().st_size), os.SEEK_END)
+            mark, _, digits = file.read().partition(_SEAL)
+            there = not mark and len(digits) == _DIGITS
+            if there and _digest_before_seal(file) != digits:
+                raise _damaged(path, "its content does not match its SHA-256")
+    except OSError as error:
+        raise error if isinstance(error, StoreError) else _unopened(path, error) from None
+    if needed and not there:
+        raise _damaged(path, "it is cut off, or an earlier version wrote it: its SHA-256 is missing")
+
+
+def _digest_before_seal(file: IO[bytes]) -> bytes:
+    """Return the SHA-256, in hexadecimal digits, of all but the last digits of a file."""
+    left = file.seek(0, os.SEEK_END) - _DIGITS
+    file.seek(0)
+    content = hashlib.sha256()
+    while chunk := file.read(min(left, 2**20)):
+        content.update(chunk)
+        left -= len(chunk)
+    return content.hexdigest().encode()
+
+
+def _unopened(path: Path, error: OSError) -> StoreError:
+    if isinstance(error, FileNotFoundError):
+        return StoreError(f"{path} is not there")
+    if isinstance(error, IsADirectoryError):
+        return StoreError(f"{path} is a folder where a file belongs; move it away")
+    return StoreError(f"{path} cannot be read: {error.strerror or error}")
+
+
+def _damaged(path: Path, reason: str) -> StoreError:
+    return StoreError(
+        f"{path} is damaged or is not a file of metalib ({reason}); delete it to compute it again"
+    )
 
 
 @contextmanager

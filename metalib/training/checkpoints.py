@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from metalib import store
 from metalib.errors import StoreError
 from metalib.optimizers import State
 from metalib.params import Params
+from metalib.tasks.family import BLOCK
 from metalib.training.outer import OuterState
 
 
@@ -44,29 +47,57 @@ def save(path: Path, identity: str, run: Progress) -> None:
     Raises:
         StoreError: if the disk does not take it; what was there before stays.
     """
-    parts = {"phi": run.state.phi, "inner": run.state.inner.arrays(), "outer": run.state.outer.arrays()}
-    arrays = {f"{part}/{name}": v.cpu().numpy() for part, of in parts.items() for name, v in of.items()}
+    arrays = _arrays(run.state)
     arrays["numbers"] = np.stack(run.numbers)
     header = {"identity": identity, "iteration": run.iteration, "seconds": run.seconds}
     store.save_arrays(path, arrays, header)
 
 
-def load(path: Path | None, identity: str, device: torch.device) -> Progress | None:
-    """Read a checkpoint if there is one.
+@dataclass(frozen=True)
+class Expected:
+    """What a checkpoint must agree with.
+
+    Attributes:
+        state: the weights and states before the first iteration; those of a checkpoint have their names,
+            shapes and types, and go to their device.
+        iterations: outer iterations T.
+        columns: how many numbers of every run a block leaves.
+        finite: whether weights and losses must be finite; those of runs whose divergence is recorded as a
+            finding need not be.
+    """
+
+    state: OuterState
+    iterations: int
+    columns: int
+    finite: bool
+
+
+def load(path: Path | None, identity: str, expected: Expected) -> Progress | None:
+    """Read a checkpoint if there is one, and check that training can have left it.
 
     Args:
         path: its file; nothing is read if `None`.
         identity: names the runs it must belong to.
-        device: where the runs live.
+        expected: what else it must agree with.
 
     Raises:
-        StoreError: if it is damaged, of another version of metalib, or belongs to other runs.
+        StoreError: if it is damaged, of another version of metalib, belongs to other runs, or holds what
+            these runs cannot have left.
     """
     if path is None or not path.exists():
         return None
-    arrays, header = store.load_arrays(path)
+    arrays, header = store.load_arrays(path, sealed=True)
     if header.get("identity") != identity:
         raise StoreError(f"{path} is the checkpoint of other runs; delete it or name another file")
+    try:
+        wrong = _wrong(header["iteration"], header["seconds"], arrays, expected)
+    except KeyError as missing:
+        raise StoreError(
+            f"{path} has no {missing}: another version of metalib wrote it; delete it to start anew"
+        ) from None
+    if wrong:
+        raise StoreError(f"{path} is damaged: {wrong}; delete it to start anew")
+    device = next(iter(expected.state.phi.values())).device
 
     def part(name: str) -> Params:
         prefix = f"{name}/"
@@ -76,10 +107,41 @@ def load(path: Path | None, identity: str, device: torch.device) -> Progress | N
             if key.startswith(prefix)
         }
 
-    try:
-        state = OuterState(part("phi"), State.restore(part("inner")), State.restore(part("outer")))
-        return Progress(header["iteration"], state, list(arrays["numbers"]), header["seconds"])
-    except KeyError as missing:
-        raise StoreError(
-            f"{path} has no {missing}: another version of metalib wrote it; delete it to start anew"
-        ) from None
+    state = OuterState(part("phi"), State.restore(part("inner")), State.restore(part("outer")))
+    return Progress(header["iteration"], state, list(arrays["numbers"]), header["seconds"])
+
+
+def _arrays(state: OuterState) -> dict[str, np.ndarray]:
+    parts = {"phi": state.phi, "inner": state.inner.arrays(), "outer": state.outer.arrays()}
+    return {f"{part}/{name}": v.cpu().numpy() for part, of in parts.items() for name, v in of.items()}
+
+
+def _wrong(iteration: Any, seconds: Any, arrays: dict[str, np.ndarray], expected: Expected) -> str:
+    """Say what of a checkpoint these runs cannot have left; nothing if all is well.
+
+    Raises:
+        KeyError: if an array is missing.
+    """
+    total = expected.iterations
+    if type(iteration) is not int or not 1 <= iteration <= total or (iteration % BLOCK and iteration < total):
+        return f"iteration is {iteration!r}, which is not the end of a block of {BLOCK} of these {total}"
+    if not isinstance(seconds, int | float) or not 0.0 <= seconds < math.inf:
+        return f"seconds is {seconds!r}, which is no length of time"
+    like, numbers = _arrays(expected.state), arrays["numbers"]
+    like["numbers"] = np.empty((-(-iteration // BLOCK), len(next(iter(like.values()))), expected.columns))
+    for name, wanted in like.items():
+        found = arrays[name]
+        if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+            return (
+                f"{name} is {found.dtype} of shape {found.shape}, not {wanted.dtype} of shape {wanted.shape}"
+            )
+    if unknown := sorted(arrays.keys() - like.keys()):
+        return f"{unknown[0]!r} belongs to no such run"
+    if min(arrays["inner/steps"], arrays["outer/steps"]) < 0:
+        return "an optimizer has counted less than 0 steps"
+    # The first two columns are the losses; what a monitor measures may be undefined.
+    watched = {name: value for name, value in arrays.items() if name.startswith("phi/")}
+    for name, value in {**watched, "numbers": numbers[..., :2]}.items():
+        if expected.finite and not np.isfinite(value).all():
+            return f"{name} is not finite"
+    return ""

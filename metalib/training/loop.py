@@ -23,7 +23,7 @@ from metalib.memory import WORKING_SET
 from metalib.optimizers import State
 from metalib.params import Factor, Params, select
 from metalib.tasks.family import BLOCK, TaskFamily
-from metalib.training.checkpoints import Progress, load, save
+from metalib.training.checkpoints import Expected, Progress, load, save
 from metalib.training.config import StackConfig, TrainingConfig
 from metalib.training.minibatches import losses_of, sample_block, tasks_at_once
 from metalib.training.outer import OuterStep, outer_step
@@ -159,7 +159,9 @@ def train(
     width = tasks_at_once(family, configs, where)
     step = outer_step(configs, width, where, next(iter(phi.values())).dtype)
     identity = identity_of(family, configs, monitor)
-    run = load(checkpoint, identity, where) or Progress(0, step.initial_state(phi))
+    columns = ("loss_before", "loss_after", *(monitor.columns if monitor else ()))
+    initial = Expected(step.initial_state(phi), stack.iterations, len(columns), on_divergence == "raise")
+    run = load(checkpoint, identity, initial) or Progress(0, initial.state)
     saved = time.monotonic()
     if callback:
         callback(run.iteration)
@@ -173,7 +175,6 @@ def train(
             saved = time.monotonic()
         if callback:
             callback(run.iteration)
-    columns = ("loss_before", "loss_after", *(monitor.columns if monitor else ()))
     return Trained(
         tuple(configs), run.state.phi, run.state.inner, _history(configs, run.numbers, columns), run.seconds
     )
