@@ -62,8 +62,8 @@ def test_a_wrong_parameter_name_is_refused_in_one_line(path, tmp_path):
 def pages(tmp_path: Path) -> Path:
     """Return a copy of everything that the book is made from."""
     copy = tmp_path / "pages"
-    for folder in ("book", "notebooks", "metalib", "companion"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("book", "notebooks", "metalib", "companion", "tests", "results"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "*.npz"))
     for file in ("_config.yml", "_toc.yml", "index.md"):
         shutil.copy(ROOT / file, copy)
     return copy
@@ -85,6 +85,13 @@ def test_a_broken_reference_is_seen(pages, reference, tmp_path):
     result = build_book(pages, tmp_path / "broken")
     assert result.returncode != 0
     assert "WARNING" in result.stdout
+
+
+def test_a_claim_without_its_result_is_seen(pages, tmp_path):
+    shutil.rmtree(pages / "results" / "figure4b")
+    result = build_book(pages, tmp_path / "broken")
+    assert result.returncode != 0
+    assert "figure4b/laptop, which is not stored" in result.stdout
 
 
 def test_the_copy_of_the_pages_builds(pages, tmp_path):
