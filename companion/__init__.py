@@ -17,5 +17,6 @@ only from those above it in this list:
     expansion        section 5.1: the expansion of an outer update
     avg_grad_inner   section 5.1: AvgGrad and AvgGradInner
     manifolds        section 5.2: solution manifolds
+    implicit         implicit MAML beside the methods of the paper
     catalogue        all experiments by name
 """
