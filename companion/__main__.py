@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +21,9 @@ from companion.sine.scores import POINTS
 from metalib import __version__
 from metalib.data.omniglot import VARIABLE
 from metalib.errors import InputError, MetalibError, require
+from metalib.optimizers import OPTIMIZERS
 from metalib.training.config import ALGORITHMS, TrainingConfig
+from metalib.training.outer_optimizers import OUTER_OPTIMIZERS
 
 app = typer.Typer(
     help="Experiments of the companion to 'On First-Order Meta-Learning Algorithms'.",
@@ -30,7 +34,7 @@ app = typer.Typer(
 
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:i")]
 Seeds = Annotated[str, typer.Option(help="seeds, separated by commas")]
-Results = Annotated[Path, typer.Option(help="folder that holds all results")]
+Results = Annotated[str, typer.Option(help="folder that holds all results")]
 Threads = Annotated[int, typer.Option(help="processor threads; these networks are too small for more than 1")]
 
 
@@ -49,7 +53,7 @@ def run(
     budget: Annotated[str, typer.Option(help="one that `list` shows, such as smoke or paper")] = "quick",
     device: Device = "cpu",
     seeds: Seeds = "0,1,2",
-    results: Results = Path("runs"),
+    results: Results = "runs",
     threads: Threads = 1,
     jobs: Annotated[
         int, typer.Option(help="runs side by side, one thread each; 0 for one per core, or one on a GPU")
@@ -77,17 +81,19 @@ def train(
     weights: Annotated[str, typer.Option(help="c_1,…,c_k of a combination")] = "",
     k: Annotated[int, typer.Option(help="inner steps")] = 5,
     alpha: Annotated[float, typer.Option(help="inner step size")] = 0.02,
-    epsilon: Annotated[float, typer.Option(help="outer step size, falls linearly to 0")] = 0.1,
+    epsilon: Annotated[float, typer.Option(help="outer step size, falls linearly to --epsilon-final")] = 0.1,
+    epsilon_final: Annotated[float, typer.Option(help="outer step size at the end")] = 0.0,
     iterations: Annotated[int, typer.Option(help="outer iterations")] = 3_000,
     tasks: Annotated[int, typer.Option(help="tasks per outer iteration")] = 1,
-    inner: Annotated[str, typer.Option(help="sgd or adam")] = "sgd",
-    outer: Annotated[str, typer.Option(help="interpolate or adam")] = "interpolate",
+    inner: Annotated[str, typer.Option(help=", ".join(OPTIMIZERS))] = "sgd",
+    beta1: Annotated[float, typer.Option(help="decay of an inner Adam's first moment")] = 0.0,
+    outer: Annotated[str, typer.Option(help=", ".join(OUTER_OPTIMIZERS))] = "interpolate",
     activation: Annotated[str, typer.Option(help="tanh or relu")] = "tanh",
     points: Annotated[int, typer.Option(help="points the learner sees in evaluation")] = POINTS,
     evaluation_tasks: Annotated[int, typer.Option(help="unseen tasks it is scored on")] = 1_000,
     device: Device = "cpu",
     seeds: Seeds = "0",
-    results: Results = Path("runs"),
+    results: Results = "runs",
     threads: Threads = 1,
 ) -> None:
     """Train one configuration of your own on sine waves and score it."""
@@ -98,9 +104,11 @@ def train(
         k=k,
         alpha=alpha,
         epsilon=epsilon,
+        epsilon_final=epsilon_final,
         iterations=iterations,
         tasks=tasks,
         inner=inner,
+        beta1=beta1,
         outer=outer,
     )
     _run(sine.custom(config, activation, points, evaluation_tasks), "custom", device, seeds, results)
@@ -117,20 +125,21 @@ def _run(
     budget: str,
     device: str,
     seeds: str,
-    results: Path,
+    results: str,
     jobs: int = 1,
     scheduler: str = "",
 ) -> None:
     numbers = _whole_numbers(seeds, "seeds")
+    place = _folder(results)
     try:
         result = runner.run(
-            experiment, budget, seeds=numbers, device=device, results=results, progress=True,
+            experiment, budget, seeds=numbers, device=device, results=place, progress=True,
             jobs=jobs, scheduler=scheduler,
         )  # fmt: skip
     except KeyboardInterrupt:
         print("\ncompanion: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         raise typer.Exit(130) from None
-    folder = results / experiment.name / budget
+    folder = place / experiment.name / budget
     for name, table in result.tables.items():
         print(f"{folder / name}.csv  {len(table)} rows")
     if "adaptation" in result.tables:
@@ -144,23 +153,45 @@ def _run(
 
 def _numbers(text: str, name: str) -> list[float]:
     try:
-        return [float(part) for part in text.split(",") if part.strip()]
+        return [float(_plain(part)) for part in text.split(",") if part.strip()]
     except ValueError:
         raise InputError(f"{name} is {text!r}; write numbers separated by commas, such as 0,1,2") from None
 
 
 def _whole_numbers(text: str, name: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",") if part.strip()]
+        return [int(_plain(part)) for part in text.split(",") if part.strip()]
     except ValueError:
         raise InputError(
             f"{name} is {text!r}; write whole numbers separated by commas, such as 0,1,2"
         ) from None
 
 
+def _plain(part: str) -> str:
+    """Return a number as it was typed; Python would also take 1_0, and the digits of other scripts."""
+    if "_" in part or not part.isascii():
+        raise ValueError
+    return part
+
+
+def _folder(text: str) -> Path:
+    require(bool(text.strip()), "results is empty; name a folder, such as runs")
+    require("\0" not in text, "results holds a zero byte; name a folder, such as runs")
+    return Path(text)
+
+
 def _use_threads(threads: int) -> None:
     require(threads >= 1, f"threads is {threads}; at least 1 has to do the work")
+    require(threads <= cores(), f"threads is {threads}; this machine has {cores()} to offer")
     torch.set_num_threads(threads)
+
+
+def _as_typed(message: str) -> str:
+    """Return a message that begins with the option at fault, as the user typed it."""
+    options = {*inspect.signature(run).parameters, *inspect.signature(train).parameters} - {"name"}
+    name, _, rest = message.partition(" ")
+    known = name in options and re.match(r"(is|are|has|holds) ", rest)
+    return f"--{name.replace('_', '-')} {rest}" if known else message
 
 
 def main() -> None:
@@ -168,7 +199,7 @@ def main() -> None:
     try:
         app()
     except MetalibError as error:
-        print(f"companion: {error}", file=sys.stderr)
+        print(f"companion: {_as_typed(str(error))}", file=sys.stderr)
         sys.exit(2)
 
 

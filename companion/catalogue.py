@@ -9,7 +9,7 @@ from companion.inner_gradients import controls, figure3, weights
 from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sensitivity
 from companion.running.experiment import Experiment
 from companion.sine import experiments as sine
-from metalib.errors import InputError
+from metalib.errors import InputError, nearest
 
 EXPERIMENTS: dict[str, Experiment[Any]] = {
     experiment.name: experiment
@@ -50,5 +50,8 @@ def find(name: str) -> Experiment[Any]:
         InputError: if there is none.
     """
     if name not in EXPERIMENTS:
-        raise InputError(f"there is no experiment {name!r}; choose one of {', '.join(EXPERIMENTS)}")
+        raise InputError(
+            f"there is no experiment {name!r}; choose one of {', '.join(EXPERIMENTS)}"
+            f"{nearest(name, EXPERIMENTS)}"
+        )
     return EXPERIMENTS[name]

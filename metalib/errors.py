@@ -1,5 +1,10 @@
 """Errors that a user can act on: what was wrong, what was expected, what to do."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class MetalibError(Exception):
     """Base of every error raised on purpose; the command line prints it in one line and exits with 2."""
@@ -25,3 +30,20 @@ def require(condition: bool, message: str) -> None:
     """Raise `InputError(message)` unless `condition` holds."""
     if not condition:
         raise InputError(message)
+
+
+def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Raise `InputError` unless `value` is one of `choices`; a near miss is told which one it resembles."""
+    known = list(choices)
+    require(value in known, f"{name} is {value!r}; choose one of {', '.join(known)}{nearest(value, known)}")
+
+
+def nearest(value: str, choices: Iterable[str]) -> str:
+    """Return the end of a message that asks whether the most similar choice was meant, if one is similar.
+
+    >>> nearest("reptil", ["reptile", "maml"])
+    "; did you mean 'reptile'?"
+    """
+    known = {choice.casefold(): choice for choice in choices}
+    similar = difflib.get_close_matches(value.casefold(), list(known), n=1, cutoff=0.7)
+    return f"; did you mean {known[similar[0]]!r}?" if similar else ""

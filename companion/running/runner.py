@@ -23,7 +23,7 @@ from companion.results import Result, load_result, save_result
 from companion.running.experiment import SEEDS, Experiment, Unit
 from companion.running.stacks import Finished, Stack, finish, gather, widest
 from companion.running.workers import side_by_side
-from metalib.errors import StoreError, require
+from metalib.errors import StoreError, nearest, require
 from metalib.training.loop import choose_device, require_device_name
 
 
@@ -63,7 +63,8 @@ def run(
     """
     require(
         budget in experiment.budgets,
-        f"budget is {budget!r}; {experiment.name} has {', '.join(experiment.budgets)}",
+        f"budget is {budget!r}; {experiment.name} has {', '.join(experiment.budgets)}"
+        f"{nearest(budget, experiment.budgets)}",
     )
     require(len(seeds) >= 1, "seeds is empty; give at least one seed, such as 0")
     require(len(set(seeds)) == len(seeds), f"seeds {list(seeds)} repeat themselves; give each seed once")
@@ -115,7 +116,8 @@ def _finished(
     if scheduler or (jobs > 1 and len(stacks) > 1):
         yield from side_by_side(
             stacks, device, unfinished, kept,
-            jobs=jobs, scheduler=scheduler, callback=show, on_divergence=experiment.on_divergence,
+            jobs=min(jobs, len(stacks)), scheduler=scheduler, callback=show,
+            on_divergence=experiment.on_divergence,
         )  # fmt: skip
         return
     for stack in stacks:

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from companion.budgets import BUDGETS, Budget
 from companion.running.experiment import Experiment, Unit
-from companion.sine.scores import RecordAdaptation
+from companion.sine.scores import GRADIENT_STEPS, RecordAdaptation
+from metalib.errors import require
+from metalib.memory import require_room
 from metalib.store import digest
-from metalib.tasks.sine import Sine, require_points
+from metalib.tasks.sine import GRID_POINTS, Sine, require_points
 from metalib.training import TrainingConfig
 
 EPSILON = {"reptile": 0.1, "fomaml": 0.5, "maml": 0.5, "joint": 0.5}
@@ -50,9 +52,17 @@ def custom(config: TrainingConfig, activation: str, points: int, evaluation_task
         evaluation_tasks: how many unseen sine waves it is scored on.
 
     Raises:
-        InputError: if the activation or the number of points is out of range.
+        InputError: if the activation or the number of points is out of range, or there is no task to score
+            on, or more than fit in memory.
     """
     require_points(points)
+    require(
+        evaluation_tasks >= 1,
+        f"evaluation_tasks is {evaluation_tasks}; score on at least one unseen task",
+    )
+    curves = evaluation_tasks * GRID_POINTS * (GRADIENT_STEPS + 1) * 8
+    what = f"evaluation_tasks is {evaluation_tasks}, which"
+    require_room(curves, "cpu", what, "score on fewer tasks")
     family = Sine(activation=activation)
     settings = [replace(config, seed=0).as_dict(), activation, points]
 

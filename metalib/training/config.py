@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from metalib.errors import require
+from metalib.errors import require, require_choice
 from metalib.methods import COMBINATION, METHODS, Method, find
 from metalib.optimizers import OPTIMIZERS, Optimizer, require_decay
 from metalib.params import Factor
 from metalib.training.outer_optimizers import OUTER_OPTIMIZERS, OuterOptimizer
 
 LARGEST_SEED = 2**63 - 1
+LARGEST_COUNT = 10**9
+"""More outer iterations, tasks or inner steps than anyone can wait for."""
+LARGEST_FLOAT32 = (2.0 - 2.0**-23) * 2.0**127
+SMALLEST_FLOAT32 = 2.0**-126
 ALGORITHMS = (*METHODS, COMBINATION)
 
 
@@ -56,15 +60,16 @@ class TrainingConfig:
     outer: str = "interpolate"
 
     def __post_init__(self) -> None:
-        _require_choice("algorithm", self.algorithm, ALGORITHMS)
-        _require_choice("inner", self.inner, OPTIMIZERS)
-        _require_choice("outer", self.outer, OUTER_OPTIMIZERS)
+        require_choice("algorithm", self.algorithm, ALGORITHMS)
+        require_choice("inner", self.inner, OPTIMIZERS)
+        require_choice("outer", self.outer, OUTER_OPTIMIZERS)
         for name in ("k", "iterations", "tasks"):
             value = getattr(self, name)
             require(
                 isinstance(value, int) and value >= 1,
                 f"{name} is {value}; it must be a whole number of at least 1",
             )
+            require(value <= LARGEST_COUNT, f"{name} is {value}; it can be at most {LARGEST_COUNT}")
         require(
             isinstance(self.seed, int) and 0 <= self.seed <= LARGEST_SEED,
             f"seed is {self.seed}; seeds are whole numbers from 0 to {LARGEST_SEED}",
@@ -72,6 +77,11 @@ class TrainingConfig:
         require(
             0 < self.alpha < math.inf,
             f"alpha is {self.alpha}; the inner step size must be a number greater than 0",
+        )
+        require(
+            SMALLEST_FLOAT32 <= self.alpha <= LARGEST_FLOAT32,
+            f"alpha is {self.alpha}; weights are float32, which holds {SMALLEST_FLOAT32:.1e} to "
+            f"{LARGEST_FLOAT32:.1e}",
         )
         for name in ("epsilon", "epsilon_final"):
             value = getattr(self, name)
@@ -85,6 +95,10 @@ class TrainingConfig:
             require(
                 all(map(math.isfinite, self.weights)),
                 f"weights are {self.weights}; give finite numbers, such as 1,1,0",
+            )
+            require(
+                all(abs(c) <= LARGEST_FLOAT32 for c in self.weights),
+                f"weights are {self.weights}; a float32 holds numbers up to {LARGEST_FLOAT32:.1e}",
             )
         else:
             require(not self.weights, f"algorithm {self.algorithm!r} takes no weights; choose 'combination'")
@@ -150,7 +164,3 @@ class StackConfig:
     def outer_optimizer(self) -> OuterOptimizer:
         """The optimizer of the outer loop."""
         return OUTER_OPTIMIZERS[self.outer]
-
-
-def _require_choice(name: str, value: str, choices: Collection[str]) -> None:
-    require(value in choices, f"{name} is {value!r}; choose one of {', '.join(choices)}")

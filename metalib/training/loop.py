@@ -25,7 +25,7 @@ from metalib.params import Factor, Params, select
 from metalib.tasks.family import BLOCK, TaskFamily
 from metalib.training.checkpoints import Expected, Progress, load, save
 from metalib.training.config import StackConfig, TrainingConfig
-from metalib.training.minibatches import losses_of, sample_block, tasks_at_once
+from metalib.training.minibatches import losses_of, require_room_for, sample_block, tasks_at_once
 from metalib.training.outer import OuterStep, outer_step
 
 CHECKPOINT_SECONDS = 10.0
@@ -156,6 +156,7 @@ def train(
     """
     stack, where = StackConfig.of(configs), choose_device(device)
     phi = _stack_of([family.initialize(config.seed) for config in configs], where)
+    require_room_for(configs, phi)
     width = tasks_at_once(family, configs, where)
     step = outer_step(configs, width, where, next(iter(phi.values())).dtype)
     identity = identity_of(family, configs, monitor)

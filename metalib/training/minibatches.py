@@ -9,9 +9,28 @@ import torch
 from torch import Tensor
 
 from metalib.derivatives import MinibatchLoss
-from metalib.memory import side_by_side
-from metalib.tasks.family import TaskFamily
+from metalib.memory import bytes_of, require_room, side_by_side
+from metalib.params import Params
+from metalib.tasks.family import BLOCK, TaskFamily
 from metalib.training.config import StackConfig, TrainingConfig
+
+
+def require_room_for(configs: Sequence[TrainingConfig], phi: Params) -> None:
+    """Raise `InputError` if the trajectories or the minibatches of a block cannot fit in memory.
+
+    An inner loop keeps φ_1 … φ_{k+1} and g_1 … g_k; a block keeps BLOCK · tasks · k minibatches, which are
+    taken to hold two float32 of every run.
+
+    Args:
+        configs: the runs of the stack.
+        phi: their initial weights.
+    """
+    stack, device = StackConfig.of(configs), next(iter(phi.values())).device
+    require_room(
+        (2 * stack.k + 1) * bytes_of(phi), device, f"k is {stack.k}, which", "choose fewer inner steps"
+    )
+    needed = BLOCK * stack.tasks * stack.k * len(configs) * 8
+    require_room(needed, device, f"tasks is {stack.tasks}, which with k = {stack.k}", "choose fewer tasks")
 
 
 def tasks_at_once(family: TaskFamily, configs: Sequence[TrainingConfig], device: torch.device) -> int:
