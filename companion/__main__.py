@@ -5,7 +5,13 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import signal
 import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,9 +142,10 @@ def _run(
             experiment, budget, seeds=numbers, device=device, results=place, progress=True,
             jobs=jobs, scheduler=scheduler,
         )  # fmt: skip
-    except KeyboardInterrupt:
-        print("\ncompanion: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as stopped:
+        how, code = ("terminated", 143) if isinstance(stopped, _Terminated) else ("interrupted", 130)
+        print(f"\ncompanion: {how}; the same command goes on from the last checkpoint", file=sys.stderr)
+        raise typer.Exit(code) from None
     folder = place / experiment.name / budget
     for name, table in result.tables.items():
         print(f"{folder / name}.csv  {len(table)} rows")
@@ -194,13 +201,47 @@ def _as_typed(message: str) -> str:
     return f"--{name.replace('_', '-')} {rest}" if known else message
 
 
-def main() -> None:
-    """Run the command line; errors made on purpose become one line and exit code 2."""
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came, as from a batch system whose time is up; it ends the work as an interruption does."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise `_Terminated` while the block runs."""
+
+    def stop(*_: object) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # which alone may listen to signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
     try:
-        app()
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _log(error: Exception) -> Path:
+    """Write down where an unexpected error came from, and return the file."""
+    with tempfile.NamedTemporaryFile("w", prefix="companion-", suffix=".log", delete=False) as file:
+        file.write(f"companion {__version__}: {' '.join(sys.argv[1:])}\n\n")
+        file.writelines(traceback.format_exception(error))
+    return Path(file.name)
+
+
+def main() -> None:
+    """Run the command line; an error becomes one line: exit code 2 if made on purpose, 1 if unexpected."""
+    try:
+        with _terminable():
+            app()
     except MetalibError as error:
         print(f"companion: {_as_typed(str(error))}", file=sys.stderr)
         sys.exit(2)
+    except Exception as error:
+        kind = type(error).__name__
+        print(f"companion: unexpected {kind}; report it with its log, {_log(error)}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

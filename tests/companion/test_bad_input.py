@@ -1,11 +1,15 @@
-"""Bad input to the command line: one line that names the option, exit code 2, nothing half-written."""
+"""The command line when things go wrong: one line, the right exit code, nothing half-written."""
 
+import os
 import re
+import signal
 import sys
+from pathlib import Path
 
 import pytest
 
 from companion.__main__ import main
+from companion.running import runner
 
 TRAIN = [
     ("--evaluation-tasks 0", "--evaluation-tasks is 0; score on at least one unseen task"),
@@ -100,3 +104,35 @@ def test_help_names_every_choice_and_option(monkeypatch, capsys):
     _, printed = call(monkeypatch, capsys, "train", "--help")
     for expected in ("adam-fresh", "--beta1", "--epsilon-final", "interpolate, adam"):
         assert expected in printed.out
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_a_signal_ends_the_work_in_one_line(monkeypatch, capsys, tmp_path, number, code, word):
+    def signalled(*_, **__):
+        os.kill(os.getpid(), number)
+        signal.pause()
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(runner, "run", signalled)
+    ended, printed = call(monkeypatch, capsys, "train", "--results", str(tmp_path))
+    assert ended == code
+    complaint = printed.err.strip()
+    assert complaint == f"companion: {word}; the same command goes on from the last checkpoint"
+    assert signal.getsignal(signal.SIGTERM) == before, "whoever calls main keeps their own handler"
+
+
+def test_an_unexpected_error_is_one_line_that_says_where_its_log_is(monkeypatch, capsys, tmp_path):
+    def broken(*_, **__):
+        raise ZeroDivisionError("of our own\nmaking")
+
+    monkeypatch.setattr(runner, "run", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code, printed = call(monkeypatch, capsys, "train", "--results", str(tmp_path))
+    assert code == 1
+    (complaint,) = printed.err.strip().splitlines()
+    assert complaint.startswith("companion: unexpected ZeroDivisionError; report it with its log, ")
+    log = Path(complaint.rpartition(", ")[2]).read_text()
+    assert "ZeroDivisionError: of our own" in log
+    assert "train --results" in log
