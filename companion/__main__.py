@@ -25,6 +25,7 @@ from companion.running.workers import cores
 from companion.sine import experiments as sine
 from companion.sine.scores import POINTS
 from metalib import __version__
+from metalib.data import miniimagenet as mini
 from metalib.data.omniglot import VARIABLE
 from metalib.errors import InputError, MetalibError, require
 from metalib.optimizers import OPTIMIZERS
@@ -71,11 +72,16 @@ def run(
     omniglot: Annotated[
         str, typer.Option(envvar=VARIABLE, help="folder with Omniglot's two archives; downloaded without it")
     ] = "",
+    miniimagenet: Annotated[
+        str, typer.Option(envvar=mini.VARIABLE, help="folder with your copy of Mini-ImageNet, for table1")
+    ] = "",
 ) -> None:
     """Run an experiment. Interrupt it at any time: the same command goes on where it stopped."""
     _use_threads(threads)
     if omniglot:
         os.environ[VARIABLE] = omniglot
+    if miniimagenet:
+        os.environ[mini.VARIABLE] = miniimagenet
     if jobs == 0:
         jobs = cores() if device == "cpu" else 1
     _run(find(name), budget, device, seeds, results, jobs, scheduler)

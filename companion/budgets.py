@@ -110,6 +110,12 @@ _WEIGHTS = {
     "paper": Budget(40_000, 10_000),
 }
 
+TABLE_1 = {
+    "smoke": Budget(2, 2),
+    "quick": Budget(10, 4),
+    "laptop": Budget(10_000, 1_000),
+    "paper": Budget(100_000, 10_000),
+}
 TABLE_2 = {
     "smoke": FewShotBudget(20, 20, 10, 10),
     "quick": FewShotBudget(300, 100, 100, 40),
@@ -157,6 +163,7 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "sine-meta-batch": _SINE,
     "table2": TABLE_2,
     "table2-methods": TABLE_2_METHODS,
+    "table1": TABLE_1,
     "fidelity": FIDELITY,
     "figure3": FIGURE_3,
     "figure3-weights": _WEIGHTS,

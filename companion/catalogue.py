@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from companion.fewshot import fidelity, methods, table2
+from companion.fewshot import fidelity, methods, table1, table2
 from companion.inner_gradients import controls, figure3, weights
 from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sensitivity
 from companion.running.experiment import Experiment
@@ -21,6 +21,7 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         table2.TABLE_2_GLYPHS,
         methods.METHODS,
         methods.METHODS_GLYPHS,
+        table1.TABLE_1,
         fidelity.FIDELITY,
         fidelity.FIDELITY_GLYPHS,
         figure3.FIGURE_3,

@@ -13,7 +13,7 @@ import metalib
 HOUSES = {house.__name__: Path(house.__file__).parent for house in (metalib, companion)}
 FLOORS = {
     "metalib.models": ["mlp", "convnet"],
-    "metalib.data": ["cache", "classes", "omniglot", "glyphs", "miniimagenet"],
+    "metalib.data": ["cache", "classes", "omniglot", "glyphs", "miniimagenet_classes", "miniimagenet"],
     "metalib.tasks": ["family", "sine", "polynomial", "schemes", "episodes", "fewshot", "pretraining"],
     "metalib.theory": ["taylor", "expectations", "manifolds"],
     "metalib.training": ["outer_optimizers", "config", "minibatches", "outer", "checkpoints", "loop"],
@@ -22,7 +22,7 @@ FLOORS = {
     "companion.sine": ["scores", "experiments", "summaries", "figures", "claims"],
     "companion.glyphs": ["rendering", "figures"],
     "companion.fewshot": [
-        *("scores", "settings", "table2", "methods", "fidelity", "figures", "claims"),
+        *("scores", "settings", "table1", "table2", "methods", "fidelity", "figures", "claims"),
     ],
     "companion.inner_gradients": [
         *("settings", "summaries", "figure3", "weights", "controls", "figures", "claims"),

@@ -68,7 +68,7 @@ class ClassPool:
             f"train_classes is {self.train_classes}; of {len(self.images)} classes, 1 to "
             f"{len(self.images) - 1} can be for training",
         )
-        content = hashlib.sha256(self.images.tobytes())
+        content = hashlib.sha256(np.ascontiguousarray(self.images).reshape(-1).data)  # copies nothing
         if self.fixed is not None:
             content.update(self.fixed.train.tobytes() + b"|" + self.fixed.test.tobytes())
         object.__setattr__(self, "digest", content.hexdigest()[:16])
@@ -111,5 +111,8 @@ class ClassPool:
 def _on_device(pool: ClassPool, device: torch.device) -> UInt8[Tensor, "places height width channels"]:
     """Return all images, in all orientations that occur, as one tensor that stays on the device."""
     turns = QUARTER_TURNS if pool.rotate_train or pool.rotate_test else 1
-    turned = np.concatenate([np.rot90(pool.images, turn, axes=(2, 3)) for turn in range(turns)])
+    if turns == 1:  # no second copy of what may be gigabytes, unless it is read-only, as in a worker process
+        turned = np.require(pool.images, requirements=["C", "W"])
+    else:
+        turned = np.concatenate([np.rot90(pool.images, turn, axes=(2, 3)) for turn in range(turns)])
     return torch.from_numpy(turned).flatten(0, 1).to(device)

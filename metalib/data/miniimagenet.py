@@ -1,10 +1,12 @@
 """Mini-ImageNet with the classes of Ravi and Larochelle (2017), from a copy of one's own.
 
-ImageNet's images may not be passed on, so nothing is downloaded. A copy is a folder in one of the two
-layouts in common use:
+ImageNet's images may not be passed on, so nothing is downloaded. A copy is a folder in one of three layouts:
 
-    train/n01532829/….JPEG              one folder per class, in train/, val/ and test/
+    …/n01532829/….jpg                   folders named by WordNet ID, whatever the folders around them
+    train/bird/….jpg                    one folder per class, in train/, val/ and test/
     train.csv, val.csv, test.csv        rows "filename,label", and images/ with the files
+
+In the first, the published list of classes decides what is for training, validation and the test.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,14 @@ import numpy as np
 
 from metalib.data.cache import Arrays, cached
 from metalib.data.classes import ClassPool, Split
+from metalib.data.miniimagenet_classes import (
+    CONTENT_SHA256,
+    PARTS,
+    SOURCE,
+    Classes,
+    known_classes,
+    require_complete,
+)
 from metalib.errors import StoreError, require
 
 if TYPE_CHECKING:
@@ -26,46 +37,85 @@ if TYPE_CHECKING:
 
 VARIABLE = "METALIB_MINIIMAGENET"
 SIZE = 84
-PARTS = ("train", "val", "test")
 ENDINGS = (".jpeg", ".jpg", ".png")
+CACHE = f"miniimagenet-84-{CONTENT_SHA256[:16]}.npz"
 
-Classes = dict[str, list[Path]]
 
-
-def miniimagenet(source: Path | str | None = None, *, test: str = "test") -> ClassPool:
+def miniimagenet(source: Path | str | None = None, *, test: str = "test", complete: bool = True) -> ClassPool:
     """Return Mini-ImageNet: 64 training classes, 16 for validation, 20 for the test; 84×84 pixels, color.
 
-    Images of another size are resized by nearest neighbor, as in the authors' code. They are kept in
-    the cache once read: 1.3 GB for the 60,000 images.
+    Once read and checked, images are kept in the cache, 1.3 GB for all 60,000, and the copy is
+    not read again.
 
     Args:
         source: the folder of the copy; without it, the one that METALIB_MINIIMAGENET names.
-        test: the classes to test on, "test" or "val".
+        test: the classes to test on, "test" or "val". Nothing is ever trained on either.
+        complete: insist on the 60,000 images whose hash is `CONTENT_SHA256`. If false, any classes and images
+            will do; those of another size are resized by nearest neighbor, as in the authors' code.
 
     Raises:
-        InputError: if the folder is not there, or holds neither layout.
-        StoreError: if an image is missing or damaged, a class has another number of images than the
-            first, or the cache cannot be written. Nothing is half-cached.
+        InputError: if no copy is named and none is in the cache, or it is not there or holds no known layout.
+        StoreError: if the copy is not the complete one, an image is missing or damaged, a class has another
+            number of images than the first, or the cache cannot be written. Nothing is half-cached.
     """
     require(test in ("test", "val"), f"test is {test!r}; choose test or val")
     name = str(source) if source is not None else os.environ.get(VARIABLE, "")
+    if complete:
+        arrays = cached(CACHE, lambda: _checked(name))
+    else:
+        classes = _all_classes(_existing(name))
+        arrays = cached(f"miniimagenet-{_identity(classes)}.npz", lambda: _read(classes))
+    stops = np.cumsum([0, *arrays["classes"]])
+    numbers = {part: np.arange(*stops[i : i + 2]) for i, part in enumerate(PARTS)}
+    fixed = Split(numbers["train"], numbers[test])
+    return ClassPool("Mini-ImageNet", arrays["images"], maximum=255, fixed=fixed, rotate_train=False)
+
+
+def _existing(name: str) -> Path:
     require(
         Path(name).is_dir() if name else False,
-        f"the Mini-ImageNet folder {name or '(none given)'} is not there; name your copy by {VARIABLE}",
+        f"the Mini-ImageNet folder {name or '(none given)'} is not there; "
+        f"name your copy by {VARIABLE} ({SOURCE})",
     )
-    classes = {part: _classes(Path(name), part) for part in PARTS}
+    return Path(name)
+
+
+def _checked(name: str) -> Arrays:
+    """Read the complete copy."""
+    folder = _existing(name)
+    classes = _all_classes(folder)
+    require_complete(folder, classes)
+    return _read(classes)
+
+
+def _identity(classes: Mapping[str, Classes]) -> str:
+    """Return a short hash over where the files are and how long."""
     listed = [
         f"{path}:{path.stat().st_size}"
         for part in PARTS
         for paths in classes[part].values()
         for path in paths
     ]
-    identity = hashlib.sha256("\n".join(listed).encode()).hexdigest()[:16]
-    images = cached(f"miniimagenet-{identity}.npz", lambda: _read(classes))["images"]
-    first = np.cumsum([0, *(len(classes[part]) for part in PARTS)])
-    numbers = {part: np.arange(first[i], first[i + 1]) for i, part in enumerate(PARTS)}
-    fixed = Split(numbers["train"], numbers[test])
-    return ClassPool("Mini-ImageNet", images, maximum=255, fixed=fixed, rotate_train=False)
+    return hashlib.sha256("\n".join(listed).encode()).hexdigest()[:16]
+
+
+def _all_classes(folder: Path) -> dict[str, Classes]:
+    """Return the image files of every class, by part."""
+    return _by_wordnet_id(folder) or {part: _classes(folder, part) for part in PARTS}
+
+
+def _by_wordnet_id(folder: Path) -> dict[str, Classes]:
+    """Return the files below folders that are named by a known WordNet ID; nothing if there is none."""
+    known, found = known_classes(), dict[str, list[Path]]()
+    for root, _, names in os.walk(folder):
+        label = Path(root).name
+        if label in known:
+            files = [Path(root, name) for name in names if name.lower().endswith(ENDINGS)]
+            found.setdefault(label, []).extend(files)
+    classes: dict[str, Classes] = {part: {} for part in PARTS}
+    for label in sorted(found):
+        classes[known[label].part][label] = sorted(found[label], key=lambda file: file.name)
+    return classes if found else {}
 
 
 def _classes(folder: Path, part: str) -> Classes:
@@ -103,7 +153,7 @@ def _listed(table: Path, folder: Path) -> Classes:
     return {label: sorted(found[label]) for label in sorted(found)}
 
 
-def _read(classes: dict[str, Classes]) -> Arrays:
+def _read(classes: Mapping[str, Classes]) -> Arrays:
     named = [(label, files) for part in PARTS for label, files in classes[part].items()]
     per_class = len(named[0][1])
     for label, files in named:
@@ -116,7 +166,7 @@ def _read(classes: dict[str, Classes]) -> Arrays:
     for i, (_, files) in enumerate(named):
         for j, file in enumerate(files):
             images[i, j] = _image(file)
-    return {"images": images}
+    return {"images": images, "classes": np.array([len(classes[part]) for part in PARTS])}
 
 
 def _image(file: Path) -> UInt8[np.ndarray, "84 84 3"]:

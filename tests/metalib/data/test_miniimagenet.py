@@ -1,6 +1,10 @@
-"""Mini-ImageNet read from generated images in both layouts."""
+"""Mini-ImageNet read from generated images in every layout, and the complete copy, where there is one."""
 
 import csv
+import os
+import shutil
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
-from metalib.data.miniimagenet import miniimagenet
+from metalib.data import miniimagenet_classes
+from metalib.data.miniimagenet import _all_classes, miniimagenet
+from metalib.data.miniimagenet_classes import KnownClass, known_classes
 from metalib.errors import InputError, StoreError
 from metalib.tasks.fewshot import FewShot
 
 CLASSES = {"train": 6, "val": 2, "test": 3}
 PER_CLASS = 4
+REAL = os.environ.get("METALIB_MINIIMAGENET", "")
+"""The reader's own copy: the tests of made-up ones hide the variable."""
+anything = partial(miniimagenet, complete=False)
 
 
 def picture(path: Path, color: int, size: int = 84) -> None:
@@ -53,17 +62,17 @@ def tables(folder, tmp_path):
 
 
 def test_both_layouts_give_the_same_images_and_splits(folder, tables):
-    from_folders, from_tables = miniimagenet(folder), miniimagenet(tables)
+    from_folders, from_tables = anything(folder), anything(tables)
     assert (from_folders.images == from_tables.images).all()
     assert from_folders.images.shape == (11, PER_CLASS, 84, 84, 3)
     assert list(from_folders.images[:, :, 0, 0, 0].ravel()) == list(range(1, 45))
     split = from_folders.split(seed=5)
     assert [list(split.train), list(split.test)] == [[0, 1, 2, 3, 4, 5], [8, 9, 10]]
-    assert list(miniimagenet(folder, test="val").split(seed=5).test) == [6, 7]
+    assert list(anything(folder, test="val").split(seed=5).test) == [6, 7]
 
 
 def test_pixels_range_from_0_to_1_and_the_network_takes_them(folder):
-    family = FewShot(miniimagenet(folder), ways=5, shots=2, batch=5)
+    family = FewShot(anything(folder), ways=5, shots=2, batch=5)
     sampled = family.sample(seed=0, block=0, tasks=1, steps=1)
     loss = family.loss({name: torch.from_numpy(array[0, :, 0]) for name, array in sampled.items()})
     assert loss.inputs.shape == (1, 5, 84, 84, 3)
@@ -74,33 +83,33 @@ def test_pixels_range_from_0_to_1_and_the_network_takes_them(folder):
 def test_images_of_another_size_are_resized(folder):
     path = folder / "train" / "n50" / "0.png"
     picture(path, 1, size=120)
-    assert miniimagenet(folder).images.shape[2:] == (84, 84, 3)
+    assert anything(folder).images.shape[2:] == (84, 84, 3)
 
 
 def test_a_changed_copy_is_read_again(folder):
-    before = miniimagenet(folder).digest
+    before = anything(folder).digest
     path = folder / "train" / "n50" / "0.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (84, 84, 3), np.uint8)).save(path)
-    assert miniimagenet(folder).digest != before
+    assert anything(folder).digest != before
 
 
 def test_the_variable_names_the_copy(folder, monkeypatch):
     with pytest.raises(InputError, match="name your copy by METALIB_MINIIMAGENET"):
-        miniimagenet()
+        anything()
     monkeypatch.setenv("METALIB_MINIIMAGENET", str(folder))
-    assert len(miniimagenet().images) == 11
+    assert len(anything().images) == 11
 
 
 def test_an_incomplete_copy_is_a_clear_error(folder, tables):
     (folder / "test" / "n41" / "2.png").unlink()
     with pytest.raises(StoreError, match="class n41 has 3 images, but class n50 has 4"):
-        miniimagenet(folder)
+        anything(folder)
     next((tables / "images").iterdir()).unlink()
     with pytest.raises(StoreError, match=r"is missing \(1 files in all\)"):
-        miniimagenet(tables)
+        anything(tables)
     (tables / "val.csv").unlink()
     with pytest.raises(InputError, match=r"neither a folder val/ nor val.csv"):
-        miniimagenet(tables)
+        anything(tables)
 
 
 def test_a_damaged_image_is_a_clear_error_and_nothing_is_cached(folder, tmp_path):
@@ -108,13 +117,112 @@ def test_a_damaged_image_is_a_clear_error_and_nothing_is_cached(folder, tmp_path
     whole = path.read_bytes()
     path.write_bytes(whole[:60])
     with pytest.raises(StoreError, match=r"1.png is damaged"):
-        miniimagenet(folder)
+        anything(folder)
     assert not list((tmp_path / "cache").glob("*.npz"))
     path.write_bytes(whole)
-    assert len(miniimagenet(folder).images) == 11
+    assert len(anything(folder).images) == 11
 
 
 def test_a_table_without_the_columns_is_a_clear_error(tables):
     (tables / "train.csv").write_text("file,class\na.png,n1\n")
     with pytest.raises(InputError, match="expected filename and label"):
-        miniimagenet(tables)
+        anything(tables)
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch, folder):
+    """A made-up copy that is complete, since the table and the hash are made to say so, and its outer folders
+    are no class split: as in the public one, some images of every class lie in each."""
+    table = {}
+    for part, classes in CLASSES.items():
+        for path in sorted((folder / part).iterdir())[:classes]:
+            label = f"n{len(table):08d}"
+            for i, file in enumerate(sorted(path.iterdir())):
+                target = tmp_path / "clone" / ("train", "test")[i % 2] / label / f"{label}{i}.png"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, target)
+            table[label] = KnownClass(part, "")
+    clone = tmp_path / "clone"
+    monkeypatch.setattr(miniimagenet_classes, "PER_CLASS", PER_CLASS)
+    for module in ("miniimagenet", "miniimagenet_classes"):
+        monkeypatch.setattr(f"metalib.data.{module}.known_classes", lambda: table)
+    total, digests = content(clone, table)
+    monkeypatch.setattr(miniimagenet_classes, "CONTENT_SHA256", total)
+    table |= {label: KnownClass(one.part, digests[label]) for label, one in table.items()}
+    return clone
+
+
+def content(clone, table):
+    """The hash as the data page words it, written out: over all files, and over those of every class."""
+    texts = {}
+    for label, one in table.items():
+        files = sorted(clone.glob(f"*/{label}/*"), key=lambda file: file.name)
+        texts[label] = b"".join(
+            f"{one.part}/{label}/{file.name}".encode() + sha256(file.read_bytes()).digest() for file in files
+        )
+    return sha256(b"".join(texts.values())).hexdigest(), {
+        k: sha256(v).hexdigest()[:16] for k, v in texts.items()
+    }
+
+
+def test_a_complete_copy_is_read_whatever_its_outer_folders_and_then_not_needed_again(copy, folder):
+    pool = miniimagenet(copy)
+    assert (pool.images == anything(folder).images).all()
+    assert [list(part) for part in vars(pool.split(seed=0)).values()] == [[0, 1, 2, 3, 4, 5], [8, 9, 10]]
+    shutil.rmtree(copy)
+    assert miniimagenet() == pool
+
+
+def test_validation_classes_are_neither_trained_nor_tested_on(copy):
+    split, validation = (miniimagenet(copy, test=test).split(seed=0) for test in ("test", "val"))
+    assert list(validation.test) == [6, 7]
+    assert not {6, 7} & {*split.train, *split.test, *validation.train}
+
+
+def remove_class(first, second):
+    shutil.rmtree(first.parent)
+    shutil.rmtree(second.parent)
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (remove_class, r"lacks class n00000001 \(train\) \(1 classes"),
+        (lambda one, _: one.unlink(), r"3 images of class n00000001 \(train\) instead of 4 \(1 such"),
+        (lambda one, _: picture(one, 99), r"other images or names in class n00000001 \(train\) \(1 "),
+        (lambda one, _: one.rename(one.with_name("a.png")), "other images or names in class n00000001"),
+    ],
+    ids=["class", "image", "pixels", "name"],
+)
+def test_what_a_copy_lacks_or_has_changed_is_named_in_one_line_with_a_source(copy, harm, message, tmp_path):
+    harm(*(copy / outer / "n00000001" / f"n00000001{i}.png" for i, outer in enumerate(("train", "test"))))
+    with pytest.raises(StoreError, match=message) as error:
+        miniimagenet(copy)
+    assert str(error.value).endswith("Deo0330/split_minidataset on GitHub")
+    assert "\n" not in str(error.value)
+    assert not list((tmp_path / "cache").glob("*.npz")), "nothing is kept of it"
+
+
+def test_classes_go_by_their_wordnet_ids(folder, copy):
+    with pytest.raises(StoreError, match=r"lacks class n00000000 \(train\) \(11 classes in all\)"):
+        miniimagenet(folder)
+    for part in CLASSES:
+        (folder / part / "unheard-of").mkdir()
+    shutil.copytree(copy, folder, dirs_exist_ok=True)
+    assert len(miniimagenet(folder).images) == 11, "what is not named by a WordNet ID is left alone"
+
+
+def test_the_table_has_the_classes_of_ravi_and_larochelle():
+    parts = [one.part for one in known_classes().values()]
+    assert [parts.count(part) for part in CLASSES] == [64, 16, 20]
+    assert next(iter(known_classes())) == "n01532829"
+    assert len({one.sha256 for one in known_classes().values()}) == 100
+
+
+@pytest.mark.skipif(not REAL, reason="METALIB_MINIIMAGENET names no copy")
+def test_the_complete_copy_is_the_one_whose_hash_is_published():
+    miniimagenet_classes.require_complete(Path(REAL), _all_classes(Path(REAL)))
+    pool = miniimagenet(REAL)
+    assert pool.images.shape == (100, 600, 84, 84, 3)
+    assert [len(part) for part in vars(pool.split(seed=0)).values()] == [64, 20]
+    assert pool.digest == "5e68f5cd64bde472", "decoded pixels, which stored results name"

@@ -1,0 +1,133 @@
+"""Table 1: 5-way 1-shot and 5-shot classification on Mini-ImageNet (Nichol et al. 2018, section 6.1).
+
+One training run serves both shots and both modes of evaluation, because the paper trains 1-shot and 5-shot
+alike; only the evaluation batch differs. The 16 validation classes are in neither training nor test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from companion.budgets import TABLE_1 as BUDGETS
+from companion.budgets import Budget
+from companion.fewshot.scores import RecordAccuracy, Scoring
+from companion.fewshot.settings import reptile_configs
+from companion.intervals import NORMAL, over_seeds
+from companion.results import Result
+from companion.running.experiment import Experiment, Unit
+from metalib.data.classes import ClassPool
+from metalib.data.miniimagenet import miniimagenet
+from metalib.tasks.fewshot import FewShot
+from metalib.training import Trained, TrainingConfig
+
+WAYS = 5
+TRAIN_SHOTS = 15
+BATCH = 10
+INNER_STEPS = 8
+EVALUATION_BATCHES = {1: 5, 5: 15}
+"""Images per inner step of the evaluation, by shots."""
+
+
+@dataclass(frozen=True)
+class RecordEachShot:
+    """What is kept of a run: accuracies, of every number of shots by its own settings, history and weights.
+
+    Attributes:
+        scorings: how the initializations are scored, for some shots each.
+    """
+
+    scorings: tuple[Scoring, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything that decides what is recorded, as JSON can hold it."""
+        return {"kind": "RecordEachShot", "scorings": [scoring.as_dict() for scoring in self.scorings]}
+
+    def __call__(self, family: FewShot, trained: Trained) -> Result:
+        """Return the accuracy of every run, its history, and its weights."""
+        parts = [RecordAccuracy(scoring, weights=True)(family, trained) for scoring in self.scorings]
+        accuracy = pd.concat([part.tables["accuracy"] for part in parts], ignore_index=True)
+        return Result({**parts[0].tables, "accuracy": accuracy}, parts[0].arrays)
+
+
+def family(pool: ClassPool) -> FewShot:
+    """Return the tasks that the paper trains Reptile on: 5 classes, 15 images each, minibatches of 10."""
+    return FewShot(pool, WAYS, TRAIN_SHOTS, BATCH)
+
+
+def configs(iterations: int, seeds: Sequence[int]) -> tuple[TrainingConfig, ...]:
+    """Return the paper's Reptile runs, one per seed: as 5-way Omniglot, but with 8 inner steps.
+
+    Args:
+        iterations: outer iterations.
+        seeds: one run each.
+    """
+    return tuple(replace(config, k=INNER_STEPS) for config in reptile_configs(WAYS, iterations, seeds))
+
+
+def _units(
+    pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
+) -> tuple[Unit[FewShot], ...]:
+    scorings = tuple(
+        Scoring(budget.evaluation_tasks, batch=batch, shots=(shots,))
+        for shots, batch in EVALUATION_BATCHES.items()
+    )
+    tasks, record = family(pool()), RecordEachShot(scorings)
+    # A run takes hours, so each is a unit of its own: kept when it is finished, and side by side with others.
+    return tuple(
+        Unit(f"reptile-seed-{config.seed}", tasks, (config,), record)
+        for config in configs(budget.iterations, seeds)
+    )
+
+
+TABLE_1: Experiment[Budget] = Experiment(
+    "table1",
+    "Table 1: Reptile, 5 ways, 1 and 5 shots, Mini-ImageNet",
+    BUDGETS,
+    partial(_units, miniimagenet),
+)
+
+
+PAPER = {
+    ("reptile", 1, "inductive"): (47.07, 0.26),
+    ("reptile", 5, "inductive"): (62.74, 0.37),
+    ("reptile", 1, "transductive"): (49.97, 0.32),
+    ("reptile", 5, "transductive"): (65.99, 0.58),
+    ("maml", 1, "transductive"): (48.70, 1.84),
+    ("maml", 5, "transductive"): (63.11, 0.92),
+    ("fomaml", 1, "transductive"): (48.07, 1.75),
+    ("fomaml", 5, "transductive"): (63.15, 0.91),
+}
+"""Table 1: accuracy in percent and half the 95 % interval, by algorithm, shots and mode."""
+
+
+def compare(accuracy: pd.DataFrame, classes: str = "test") -> pd.DataFrame:
+    """Put our accuracies beside the paper's.
+
+    Args:
+        accuracy: the table of that name of `TABLE_1`.
+        classes: "test" or "train".
+
+    Returns:
+        One row per `algorithm`, `shots` and `mode`: `ours`, the mean over the `seeds`; `low` and `high`, the
+        95 % interval over them (Student's t), which one seed does not give; `over_tasks`, half the 95 %
+        interval that comes from the finite number of tasks alone, of which even one seed has one; the
+        `paper`'s accuracy and half interval, "not a number" where the paper has no such cell.
+    """
+    chosen = accuracy[(accuracy.classes == classes) & (accuracy["mode"] != "difference")]
+    keys = ["algorithm", "shots", "mode"]
+    summary = over_seeds(chosen, keys, "accuracy")
+    groups = chosen.groupby(keys, sort=False)
+    errors = [float(np.sqrt(group.pow(2).sum())) / len(group) for _, group in groups.standard_error]
+    cells = [PAPER.get(key, (np.nan, np.nan)) for key in summary[keys].itertuples(index=False, name=None)]
+    return summary.drop(columns="mean").assign(
+        ours=[float(group.mean()) for _, group in groups.accuracy],
+        over_tasks=[NORMAL * error for error in errors],
+        paper=[mean for mean, _ in cells],
+        paper_half_interval=[half for _, half in cells],
+    )
