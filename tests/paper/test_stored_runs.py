@@ -10,7 +10,8 @@ from companion.budgets import BUDGETS
 from companion.catalogue import EXPERIMENTS
 from companion.results import load_result
 from companion.running.experiment import FORMAT, Experiment
-from metalib.data.classes import ClassPool
+from metalib.data.classes import ClassPool, Split
+from metalib.data.miniimagenet import miniimagenet
 
 RESULTS = Path(__file__).parents[2] / "results"
 STORED = sorted(
@@ -20,10 +21,10 @@ EACH = pytest.mark.parametrize("folder", STORED, ids=lambda folder: f"{folder.pa
 
 
 class StandIn(ClassPool):
-    """A pool that says it is the stored Omniglot, without its images."""
+    """A pool that says it is the stored Omniglot or Mini-ImageNet, without its images."""
 
     def as_dict(self) -> dict[str, Any]:
-        return {**super().as_dict(), "digest": DIGEST}
+        return {**super().as_dict(), "digest": DIGESTS[self.name]}
 
 
 def digests(config: Any) -> set[str]:
@@ -34,16 +35,27 @@ def digests(config: Any) -> set[str]:
     return set().union(*map(digests, config)) if isinstance(config, list) else set()
 
 
-DIGEST = next(iter(digests(load_result(RESULTS / "table2" / "laptop").provenance["config"])))
+DIGESTS = {
+    "Omniglot": next(iter(digests(load_result(RESULTS / "table2" / "laptop").provenance["config"]))),
+    "Mini-ImageNet": "5e68f5cd64bde472",
+}
+
+
+def stand_in(experiment: Experiment) -> ClassPool:
+    """The pool of an experiment, by what makes it."""
+    if experiment.units.args == (miniimagenet,):
+        images = np.zeros((100, 20, 84, 84, 3), np.uint8)
+        fixed = Split(np.arange(64), np.arange(80, 100))
+        return StandIn("Mini-ImageNet", images, maximum=255, fixed=fixed, rotate_train=False)
+    return StandIn("Omniglot", np.zeros((1623, 20, 28, 28, 1), np.uint8), train_classes=1200)
 
 
 def of_today(folder: Path) -> Experiment:
-    """The experiment of a stored result; one on Omniglot makes its runs with the stand-in."""
+    """The experiment of a stored result; one on other pools than glyphs makes its runs with a stand-in."""
     experiment = EXPERIMENTS[folder.parent.name]
     if not hasattr(experiment.units, "func"):
         return experiment
-    images = np.zeros((1623, 20, 28, 28, 1), np.uint8)
-    pool = StandIn("Omniglot", images, train_classes=1200)
+    pool = stand_in(experiment)
     make = experiment.units.func
     return Experiment(
         experiment.name,
