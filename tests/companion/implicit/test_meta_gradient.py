@@ -48,7 +48,7 @@ TASKS = {
 }
 
 
-def adapted(loss, phi, strength=STRENGTH, alpha=ALPHA, tolerance=TIGHT):
+def adapted(loss, phi, strength=STRENGTH, alpha=ALPHA, tolerance=EXACT):
     return minimize_proximal(ProximalLoss(loss, phi, strength), SGD(alpha), 2000, tolerance)
 
 
@@ -72,7 +72,7 @@ def test_the_proximal_solution_of_a_quadratic_is_its_closed_form():
     expected = torch.linalg.solve(matrix, STRENGTH * phi["w"][0] - loss.linear[0])
     found = adapted(loss, phi)
     assert relative_error(found.phi, {"w": expected[None]}) < ROUNDOFF
-    assert found.residual.max() <= TIGHT
+    assert found.residual.max() <= EXACT
     assert 1 < found.steps < 100
 
 
@@ -120,11 +120,11 @@ def test_autograd_through_ever_more_steps_ends_at_the_implicit_gradient(task):
     x = implicit_gradient(loss, held_out, star, STRENGTH, tolerance=TIGHT).x
     errors = [
         relative_error(through_the_loop(loss, held_out, phi, STRENGTH, alpha, steps), x)
-        for steps in (5, 20, 80, 320)
+        for steps in (5, 20, 320)
     ]
     assert errors[0] > 1e-4
-    assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < ROUNDOFF
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < ROUNDOFF
 
 
 def test_a_stack_with_a_strength_per_run_is_every_run_alone():
