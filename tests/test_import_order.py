@@ -39,6 +39,11 @@ FLOORS = {
 """The rooms of every folder, from the ground up. Those of the houses stand in their first pages."""
 
 
+LARGEST_METALIB = 4_900
+"""Lines. The split into two packages left 4,186; since then the checks of input and stored files, the complete
+Mini-ImageNet and training over ranks have come. A feature may raise this, in a commit that says so."""
+
+
 def listed(house: str) -> list[str]:
     """The rooms that the docstring of a house names."""
     return re.findall(r"^    (\w+) {2,}\S", importlib.import_module(house).__doc__ or "", flags=re.MULTILINE)
@@ -109,7 +114,7 @@ def test_metalib_imports_nothing_that_only_the_companion_needs(missing):
 def test_metalib_is_small_and_no_file_is_long():
     files = [path for root in HOUSES.values() for path in root.rglob("*.py")]
     lines = {path: len(path.read_text().splitlines()) for path in files}
-    assert sum(count for path, count in lines.items() if HOUSES["metalib"] in path.parents) <= 4_500
+    assert sum(count for path, count in lines.items() if HOUSES["metalib"] in path.parents) <= LARGEST_METALIB
     assert {path.name: count for path, count in lines.items() if count > 250} == {}
 
 
