@@ -16,7 +16,10 @@ FLOORS = {
     "metalib.data": ["cache", "classes", "omniglot", "glyphs", "miniimagenet_classes", "miniimagenet"],
     "metalib.tasks": ["family", "sine", "polynomial", "schemes", "episodes", "fewshot", "pretraining"],
     "metalib.theory": ["taylor", "expectations", "manifolds"],
-    "metalib.training": ["outer_optimizers", "config", "minibatches", "outer", "checkpoints", "loop"],
+    "metalib.training": [
+        *("outer_optimizers", "config", "shares", "minibatches", "outer", "checkpoints", "monitor", "loop"),
+        "distributed",
+    ],
     "metalib.evaluation": ["regression", "classification"],
     "companion.running": ["experiment", "stacks", "workers", "runner"],
     "companion.sine": ["scores", "experiments", "summaries", "figures", "claims"],

@@ -16,6 +16,7 @@ from metalib.optimizers import State
 from metalib.params import Params
 from metalib.tasks.family import BLOCK
 from metalib.training.outer import OuterState
+from metalib.training.shares import ALONE, Share
 
 
 @dataclass
@@ -72,21 +73,25 @@ class Expected:
     finite: bool
 
 
-def load(path: Path | None, identity: str, expected: Expected) -> Progress | None:
+def load(path: Path | None, identity: str, expected: Expected, share: Share = ALONE) -> Progress | None:
     """Read a checkpoint if there is one, and check that training can have left it.
 
     Args:
         path: its file; nothing is read if `None`.
         identity: names the runs it must belong to.
         expected: what else it must agree with.
+        share: the part of the tasks that this process trains; the first reads for all.
 
     Raises:
         StoreError: if it is damaged, of another version of metalib, belongs to other runs, or holds what
             these runs cannot have left.
     """
-    if path is None or not path.exists():
+    stored = share.from_first(
+        lambda: store.load_arrays(path, sealed=True) if path and path.exists() else None
+    )
+    if stored is None:
         return None
-    arrays, header = store.load_arrays(path, sealed=True)
+    arrays, header = stored
     if header.get("identity") != identity:
         raise StoreError(f"{path} is the checkpoint of other runs; delete it or name another file")
     try:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -26,38 +26,13 @@ from metalib.tasks.family import BLOCK, TaskFamily
 from metalib.training.checkpoints import Expected, Progress, load, save
 from metalib.training.config import StackConfig, TrainingConfig
 from metalib.training.minibatches import losses_of, require_room_for, sample_block, tasks_at_once
+from metalib.training.monitor import Monitor
 from metalib.training.outer import OuterStep, outer_step
+from metalib.training.shares import ALONE, Share
 
 CHECKPOINT_SECONDS = 10.0
 
 OnDivergence = Literal["raise", "record"]
-
-
-class Monitor(Protocol):
-    """What is measured while runs are in training, after every block of `BLOCK` outer iterations."""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of the numbers, which become columns of the history."""
-        ...
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything that decides the numbers, as JSON can hold it."""
-        ...
-
-    def __call__(
-        self, family: Any, configs: Sequence[TrainingConfig], phi: Params, inner: State, block: int
-    ) -> np.ndarray:
-        """Return the numbers of every run, [runs, columns].
-
-        Args:
-            family: the tasks that the runs are trained on.
-            configs: the runs.
-            phi: their weights at the end of the block.
-            inner: the state of their inner optimizer.
-            block: number of the block, counted from 0.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -133,6 +108,7 @@ def train(
     monitor: Monitor | None = None,
     callback: Callable[[int], None] | None = None,
     on_divergence: OnDivergence = "raise",
+    share: Share = ALONE,
 ) -> Trained:
     """Train a stack of runs.
 
@@ -146,6 +122,8 @@ def train(
         callback: called with the number of outer iterations taken so far, after every block of them.
         on_divergence: "raise" an error when a run diverges, or "record" it and go on: its numbers are then
             not finite. Runs do not touch each other, so the rest of the stack is not affected.
+        share: the part of every meta-batch that this process trains, if others train the rest. All return
+            the same; the first keeps the checkpoint.
 
     Raises:
         InputError: if the runs cannot share a stack, or the device is not there.
@@ -157,12 +135,13 @@ def train(
     stack, where = StackConfig.of(configs), choose_device(device)
     phi = _stack_of([family.initialize(config.seed) for config in configs], where)
     require_room_for(configs, phi)
-    width = tasks_at_once(family, configs, where)
-    step = outer_step(configs, width, where, next(iter(phi.values())).dtype)
     identity = identity_of(family, configs, monitor)
+    share.require_agreement(identity, stack.tasks, stack.optimizer(1.0).carried)
+    width = tasks_at_once(family, configs, where, share)
+    step = outer_step(configs, width, where, next(iter(phi.values())).dtype, share)
     columns = ("loss_before", "loss_after", *(monitor.columns if monitor else ()))
     initial = Expected(step.initial_state(phi), stack.iterations, len(columns), on_divergence == "raise")
-    run = load(checkpoint, identity, initial) or Progress(0, initial.state)
+    run = load(checkpoint, identity, initial, share) or Progress(0, initial.state)
     saved = time.monotonic()
     if callback:
         callback(run.iteration)
@@ -171,7 +150,7 @@ def train(
         _train_block(family, step, run, monitor, on_divergence)
         run.seconds += time.monotonic() - started
         finished = run.iteration == stack.iterations
-        if checkpoint and (finished or time.monotonic() - saved > CHECKPOINT_SECONDS):
+        if checkpoint and share.rank == 0 and (finished or time.monotonic() - saved > CHECKPOINT_SECONDS):
             save(checkpoint, identity, run)
             saved = time.monotonic()
         if callback:
@@ -192,7 +171,7 @@ def _train_block(
     configs, like = step.configs, next(iter(run.state.phi.values()))
     stop = min(run.iteration + BLOCK, StackConfig.of(configs).iterations)
     block = run.iteration // BLOCK
-    sampled = sample_block(family, configs, block, step.width, like.device)
+    sampled = sample_block(family, configs, block, step.width, like.device, step.share)
     epsilons = _epsilons(configs, run.iteration, stop, like)
     values = []
     for losses, epsilon in zip(losses_of(family, sampled, len(epsilons)), epsilons, strict=True):

@@ -13,6 +13,7 @@ from metalib.memory import bytes_of, require_room, side_by_side
 from metalib.params import Params
 from metalib.tasks.family import BLOCK, TaskFamily
 from metalib.training.config import StackConfig, TrainingConfig
+from metalib.training.shares import ALONE, Share
 
 
 def require_room_for(configs: Sequence[TrainingConfig], phi: Params) -> None:
@@ -33,8 +34,10 @@ def require_room_for(configs: Sequence[TrainingConfig], phi: Params) -> None:
     require_room(needed, device, f"tasks is {stack.tasks}, which with k = {stack.k}", "choose fewer tasks")
 
 
-def tasks_at_once(family: TaskFamily, configs: Sequence[TrainingConfig], device: torch.device) -> int:
-    """Return how many tasks of one run are stacked side by side; it divides the number of tasks.
+def tasks_at_once(
+    family: TaskFamily, configs: Sequence[TrainingConfig], device: torch.device, share: Share = ALONE
+) -> int:
+    """Return how many tasks of one run are stacked side by side; it divides the number of tasks in a share.
 
     Every task has weights of its own after its first step, so that a stack of tasks needs as much memory
     as one of runs. Where the inner optimizer carries its state from task to task, they follow one another.
@@ -43,18 +46,27 @@ def tasks_at_once(family: TaskFamily, configs: Sequence[TrainingConfig], device:
         family: the tasks.
         configs: the runs of the stack.
         device: where they live.
+        share: the part of their tasks that this process trains.
     """
     stack = StackConfig.of(configs)
     if stack.optimizer(1.0).carried:
         return 1
     fitting = max(1, side_by_side(family.footprint, device) // len(configs))
-    return max(width for width in range(1, stack.tasks + 1) if stack.tasks % width == 0 and width <= fitting)
+    tasks = stack.tasks // share.size
+    return max(width for width in range(1, tasks + 1) if tasks % width == 0 and width <= fitting)
 
 
 def sample_block(
-    family: TaskFamily, configs: Sequence[TrainingConfig], block: int, width: int, device: torch.device
+    family: TaskFamily,
+    configs: Sequence[TrainingConfig],
+    block: int,
+    width: int,
+    device: torch.device,
+    share: Share = ALONE,
 ) -> dict[str, Tensor]:
     """Sample a block for all runs, as arrays of shape [BLOCK, tasks / width, k, runs · width, …].
+
+    All tasks are sampled and those of the share kept, so that a run sees the same ones however many share it.
 
     Args:
         family: the tasks.
@@ -62,15 +74,16 @@ def sample_block(
         block: number of the block, counted from 0.
         width: tasks of one run that are stacked side by side.
         device: where the arrays go.
+        share: the part of the tasks that this process trains.
     """
     stack = StackConfig.of(configs)
     by_seed = {
         seed: family.sample(seed, block, stack.tasks, stack.k) for seed in {config.seed for config in configs}
     }
-    sampled = {}
+    sampled, kept = {}, share.tasks(stack.tasks)
     for name in by_seed[configs[0].seed]:
         # [runs, BLOCK, tasks, k, …]
-        array = torch.from_numpy(np.stack([by_seed[config.seed][name] for config in configs]))
+        array = torch.from_numpy(np.stack([by_seed[config.seed][name][:, kept] for config in configs]))
         array = array.unflatten(2, (-1, width)).movedim(0, 2).movedim(4, 2).flatten(3, 4)
         sampled[name] = array.contiguous().to(device)
     return sampled

@@ -17,6 +17,7 @@ from metalib.optimizers import Optimizer, State
 from metalib.params import Factor, Params, add_scaled, mean, mean_of_groups, repeat, scale
 from metalib.training.config import StackConfig, TrainingConfig
 from metalib.training.outer_optimizers import OuterOptimizer
+from metalib.training.shares import ALONE, Share
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -56,6 +57,7 @@ class OuterStep:
         alpha: α, one number or one per run.
         groups: the runs by method; together they are the whole stack.
         width: tasks of one run that are stacked side by side.
+        share: the part of the tasks that this process trains.
     """
 
     configs: tuple[TrainingConfig, ...]
@@ -64,6 +66,7 @@ class OuterStep:
     alpha: Factor
     groups: tuple[Group, ...]
     width: int
+    share: Share = ALONE
 
     def initial_state(self, phi: Params) -> OuterState:
         """Return the state before the first outer iteration.
@@ -98,11 +101,12 @@ class OuterStep:
             displacements.append(self.displacement(trajectory))
             values.append(torch.stack(trajectory.values, 1).unflatten(0, (-1, self.width)).mean(1))
         update = mean(displacements) if len(displacements) > 1 else displacements[0]
+        update, inner_losses = self.share.mean(update, torch.stack(values).mean(0))
         if self.outer.per_alpha:
             update = scale(update, 1.0 / self.alpha)
         direction, outer = self.outer.rule.direction(update, state.outer)
         following = OuterState(add_scaled(state.phi, direction, -epsilon), inner, outer)
-        return following, torch.stack(values).mean(0)
+        return following, inner_losses
 
     def displacement(self, trajectory: Trajectory) -> Params:
         """Return what φ moves against, averaged over tasks: Σ c_i (φ_i − φ_{i+1}), or α g_MAML.
@@ -121,7 +125,11 @@ class OuterStep:
 
 
 def outer_step(
-    configs: Sequence[TrainingConfig], width: int, device: torch.device, dtype: torch.dtype
+    configs: Sequence[TrainingConfig],
+    width: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    share: Share = ALONE,
 ) -> OuterStep:
     """Prepare the outer step of a stack.
 
@@ -130,6 +138,7 @@ def outer_step(
         width: tasks of one run that are stacked side by side.
         device: where the runs live.
         dtype: floating-point type of the weights.
+        share: the part of the tasks that this process trains.
 
     Raises:
         InputError: if the runs cannot share a stack.
@@ -140,9 +149,8 @@ def outer_step(
     if len(set(alphas)) > 1:
         alpha = torch.tensor(alphas, device=device, dtype=dtype)
     per_task = alpha.repeat_interleave(width) if isinstance(alpha, Tensor) else alpha
-    return OuterStep(
-        tuple(configs), stack.optimizer(per_task), stack.outer_optimizer, alpha, _groups(configs), width
-    )
+    optimizer, outer = stack.optimizer(per_task), stack.outer_optimizer
+    return OuterStep(tuple(configs), optimizer, outer, alpha, _groups(configs), width, share)
 
 
 def _groups(configs: Sequence[TrainingConfig]) -> tuple[Group, ...]:
