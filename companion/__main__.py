@@ -40,6 +40,8 @@ app = typer.Typer(
 )
 
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:i")]
+Omniglot = Annotated[str, typer.Option(envvar=VARIABLE, help="folder with its archives; else downloaded")]
+MiniImagenet = Annotated[str, typer.Option(envvar=mini.VARIABLE, help="folder with a copy, for table1")]
 Seeds = Annotated[str, typer.Option(help="seeds, separated by commas")]
 Results = Annotated[str, typer.Option(help="folder that holds all results")]
 Threads = Annotated[int, typer.Option(help="processor threads; these networks are too small for more than 1")]
@@ -69,19 +71,13 @@ def run(
         str,
         typer.Option(help="address of a Dask scheduler whose workers do the work, such as tcp://host:8786"),
     ] = "",
-    omniglot: Annotated[
-        str, typer.Option(envvar=VARIABLE, help="folder with Omniglot's two archives; downloaded without it")
-    ] = "",
-    miniimagenet: Annotated[
-        str, typer.Option(envvar=mini.VARIABLE, help="folder with your copy of Mini-ImageNet, for table1")
-    ] = "",
+    omniglot: Omniglot = "",
+    miniimagenet: MiniImagenet = "",
 ) -> None:
     """Run an experiment. Interrupt it at any time: the same command goes on where it stopped."""
     _use_threads(threads)
-    if omniglot:
-        os.environ[VARIABLE] = omniglot
-    if miniimagenet:
-        os.environ[mini.VARIABLE] = miniimagenet
+    folders = {VARIABLE: omniglot, mini.VARIABLE: miniimagenet}
+    os.environ.update({variable: folder for variable, folder in folders.items() if folder})
     if jobs == 0:
         jobs = cores() if device == "cpu" else 1
     _run(find(name), budget, device, seeds, results, jobs, scheduler)

@@ -12,7 +12,6 @@ In the first, the published list of classes decides what is for training, valida
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,16 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metalib.data import miniimagenet_classes as wordnet
 from metalib.data.cache import Arrays, cached
 from metalib.data.classes import ClassPool, Split
-from metalib.data.miniimagenet_classes import (
-    CONTENT_SHA256,
-    PARTS,
-    SOURCE,
-    Classes,
-    known_classes,
-    require_complete,
-)
+from metalib.data.miniimagenet_classes import PARTS, Classes
 from metalib.errors import StoreError, require
 
 if TYPE_CHECKING:
@@ -38,19 +31,18 @@ if TYPE_CHECKING:
 VARIABLE = "METALIB_MINIIMAGENET"
 SIZE = 84
 ENDINGS = (".jpeg", ".jpg", ".png")
-CACHE = f"miniimagenet-84-{CONTENT_SHA256[:16]}.npz"
+CACHE = f"miniimagenet-84-{wordnet.CONTENT_SHA256[:16]}.npz"
 
 
 def miniimagenet(source: Path | str | None = None, *, test: str = "test", complete: bool = True) -> ClassPool:
     """Return Mini-ImageNet: 64 training classes, 16 for validation, 20 for the test; 84×84 pixels, color.
 
-    Once read and checked, images are kept in the cache, 1.3 GB for all 60,000, and the copy is
-    not read again.
+    Once checked, the 60,000 images are kept in the cache, 1.3 GB, and the copy is not read again.
 
     Args:
         source: the folder of the copy; without it, the one that METALIB_MINIIMAGENET names.
         test: the classes to test on, "test" or "val". Nothing is ever trained on either.
-        complete: insist on the 60,000 images whose hash is `CONTENT_SHA256`. If false, any classes and images
+        complete: insist on the images whose hash is `miniimagenet_classes.CONTENT_SHA256`. If false, others
             will do; those of another size are resized by nearest neighbor, as in the authors' code.
 
     Raises:
@@ -59,44 +51,23 @@ def miniimagenet(source: Path | str | None = None, *, test: str = "test", comple
             number of images than the first, or the cache cannot be written. Nothing is half-cached.
     """
     require(test in ("test", "val"), f"test is {test!r}; choose test or val")
-    name = str(source) if source is not None else os.environ.get(VARIABLE, "")
-    if complete:
-        arrays = cached(CACHE, lambda: _checked(name))
-    else:
-        classes = _all_classes(_existing(name))
-        arrays = cached(f"miniimagenet-{_identity(classes)}.npz", lambda: _read(classes))
+    folder = Path(source if source is not None else os.environ.get(VARIABLE) or "(none given)")
+
+    def read() -> Arrays:
+        require(
+            folder.is_dir(),
+            f"the Mini-ImageNet folder {folder} is not there; name your copy by {VARIABLE} ({wordnet.SOURCE})",
+        )
+        classes = _all_classes(folder)
+        if complete:
+            wordnet.require_complete(folder, classes)
+        return _read(classes)
+
+    arrays = cached(CACHE, read) if complete else read()
     stops = np.cumsum([0, *arrays["classes"]])
     numbers = {part: np.arange(*stops[i : i + 2]) for i, part in enumerate(PARTS)}
     fixed = Split(numbers["train"], numbers[test])
     return ClassPool("Mini-ImageNet", arrays["images"], maximum=255, fixed=fixed, rotate_train=False)
-
-
-def _existing(name: str) -> Path:
-    require(
-        Path(name).is_dir() if name else False,
-        f"the Mini-ImageNet folder {name or '(none given)'} is not there; "
-        f"name your copy by {VARIABLE} ({SOURCE})",
-    )
-    return Path(name)
-
-
-def _checked(name: str) -> Arrays:
-    """Read the complete copy."""
-    folder = _existing(name)
-    classes = _all_classes(folder)
-    require_complete(folder, classes)
-    return _read(classes)
-
-
-def _identity(classes: Mapping[str, Classes]) -> str:
-    """Return a short hash over where the files are and how long."""
-    listed = [
-        f"{path}:{path.stat().st_size}"
-        for part in PARTS
-        for paths in classes[part].values()
-        for path in paths
-    ]
-    return hashlib.sha256("\n".join(listed).encode()).hexdigest()[:16]
 
 
 def _all_classes(folder: Path) -> dict[str, Classes]:
@@ -106,7 +77,7 @@ def _all_classes(folder: Path) -> dict[str, Classes]:
 
 def _by_wordnet_id(folder: Path) -> dict[str, Classes]:
     """Return the files below folders that are named by a known WordNet ID; nothing if there is none."""
-    known, found = known_classes(), dict[str, list[Path]]()
+    known, found = wordnet.known_classes(), dict[str, list[Path]]()
     for root, _, names in os.walk(folder):
         label = Path(root).name
         if label in known:
@@ -114,7 +85,7 @@ def _by_wordnet_id(folder: Path) -> dict[str, Classes]:
             found.setdefault(label, []).extend(files)
     classes: dict[str, Classes] = {part: {} for part in PARTS}
     for label in sorted(found):
-        classes[known[label].part][label] = sorted(found[label], key=lambda file: file.name)
+        classes[known[label][0]][label] = sorted(found[label], key=lambda file: file.name)
     return classes if found else {}
 
 
