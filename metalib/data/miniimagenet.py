@@ -56,7 +56,7 @@ def miniimagenet(source: Path | str | None = None, *, test: str = "test", comple
     def read() -> Arrays:
         require(
             folder.is_dir(),
-            f"the Mini-ImageNet folder {folder} is not there; name your copy by {VARIABLE} ({wordnet.SOURCE})",
+            f"the Mini-ImageNet folder {folder} is not there; name a copy by {VARIABLE} ({wordnet.SOURCE})",
         )
         classes = _all_classes(folder)
         if complete:

@@ -43,9 +43,7 @@ def test_an_unknown_budget_names_those_there_are(companion):
 def test_without_mini_imagenet_table_1_says_where_to_get_a_copy_and_how_to_name_it(companion, tmp_path):
     code, errors = companion("run", "table1", "--budget", "smoke")
     assert code == 2
-    assert (
-        "(none given) is not there; name your copy by METALIB_MINIIMAGENET (a complete copy is in" in errors
-    )
+    assert "(none given) is not there; name a copy by METALIB_MINIIMAGENET (a complete copy is in" in errors
     assert len(errors.splitlines()) == 1
     code, errors = companion(
         "run", "table1", "--budget", "smoke", "--miniimagenet", str(tmp_path / "nowhere")

@@ -94,7 +94,7 @@ def test_a_changed_copy_is_read_again(folder):
 
 
 def test_the_variable_names_the_copy(folder, monkeypatch):
-    with pytest.raises(InputError, match="name your copy by METALIB_MINIIMAGENET"):
+    with pytest.raises(InputError, match="name a copy by METALIB_MINIIMAGENET"):
         anything()
     monkeypatch.setenv("METALIB_MINIIMAGENET", str(folder))
     assert len(anything().images) == 11
