@@ -19,4 +19,6 @@ only from those above it in this list:
     manifolds        section 5.2: solution manifolds
     implicit         implicit MAML beside the methods of the paper
     catalogue        all experiments by name
+    upkeep           what lies in a folder of results, and how unfinished work is removed
+    endings          how the command line ends before its work is done
 """

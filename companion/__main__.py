@@ -5,20 +5,16 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import signal
 import sys
-import tempfile
-import threading
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
 
+from companion import upkeep
 from companion.catalogue import EXPERIMENTS, find
+from companion.endings import Terminated, log, terminable
 from companion.running import runner
 from companion.running.experiment import Experiment
 from companion.running.workers import cores
@@ -123,6 +119,29 @@ def train(
 
 
 @app.command()
+def status(results: Results = "runs") -> None:
+    """Say of every experiment and budget whether its result is complete, unfinished or damaged."""
+    for found in upkeep.stocktaking(_folder(results)):
+        print(f"{found.experiment:30} {found.budget:7} {found.state}")
+
+
+@app.command()
+def clean(
+    results: Results = "runs",
+    yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False,
+) -> None:
+    """Remove unfinished work, which could still be gone on with; results stay."""
+    place = _folder(results)
+    begun = upkeep.begun(place)
+    print("\n".join(begun) or f"nothing is unfinished in {place}")
+    if begun and not yes:
+        typer.confirm("remove what is unfinished of these?", abort=True)
+    for name in begun:
+        removed = upkeep.remove(place, name)
+        print(f"{name}: {'removed' if removed else 'left, another process is at work on it'}")
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     print(__version__)
@@ -145,7 +164,7 @@ def _run(
             jobs=jobs, scheduler=scheduler,
         )  # fmt: skip
     except KeyboardInterrupt as stopped:
-        how, code = ("terminated", 143) if isinstance(stopped, _Terminated) else ("interrupted", 130)
+        how, code = ("terminated", 143) if isinstance(stopped, Terminated) else ("interrupted", 130)
         print(f"\ncompanion: {how}; the same command goes on from the last checkpoint", file=sys.stderr)
         raise typer.Exit(code) from None
     folder = place / experiment.name / budget
@@ -203,46 +222,17 @@ def _as_typed(message: str) -> str:
     return f"--{name.replace('_', '-')} {rest}" if known else message
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came, as from a batch system whose time is up; it ends the work as an interruption does."""
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM raise `_Terminated` while the block runs."""
-
-    def stop(*_: object) -> None:
-        raise _Terminated
-
-    if threading.current_thread() is not threading.main_thread():  # which alone may listen to signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _log(error: Exception) -> Path:
-    """Write down where an unexpected error came from, and return the file."""
-    with tempfile.NamedTemporaryFile("w", prefix="companion-", suffix=".log", delete=False) as file:
-        file.write(f"companion {__version__}: {' '.join(sys.argv[1:])}\n\n")
-        file.writelines(traceback.format_exception(error))
-    return Path(file.name)
-
-
 def main() -> None:
     """Run the command line; an error becomes one line: exit code 2 if made on purpose, 1 if unexpected."""
     try:
-        with _terminable():
+        with terminable():
             app()
     except MetalibError as error:
         print(f"companion: {_as_typed(str(error))}", file=sys.stderr)
         sys.exit(2)
     except Exception as error:
         kind = type(error).__name__
-        print(f"companion: unexpected {kind}; report it with its log, {_log(error)}", file=sys.stderr)
+        print(f"companion: unexpected {kind}; report it with its log, {log(error)}", file=sys.stderr)
         sys.exit(1)
 
 
