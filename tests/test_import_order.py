@@ -43,8 +43,9 @@ FLOORS = {
 
 
 LARGEST_METALIB = 4_900
-"""Lines. The split into two packages left 4,186; since then the checks of input and stored files, the complete
-Mini-ImageNet and training over ranks have come. A feature may raise this, in a commit that says so."""
+"""Lines. The split into two packages left 4,186; since then the checks of input and stored files, the
+complete Mini-ImageNet and training over ranks have come. A feature may raise this, in a commit that says
+so."""
 
 
 def listed(house: str) -> list[str]:
