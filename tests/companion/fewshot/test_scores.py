@@ -37,6 +37,7 @@ def short_blocks(monkeypatch):
     """One outer iteration per block, so that a short training has several."""
     monkeypatch.setattr(training, "BLOCK", 1)
     monkeypatch.setattr("metalib.tasks.fewshot.BLOCK", 1)
+    monkeypatch.setattr("metalib.training.checkpoints.BLOCK", 1)
 
 
 def test_a_point_of_the_curve_is_the_accuracy_on_fresh_tasks_of_its_block():
