@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from companion.expansion.polynomial import sample_point, sample_polynomials
 from metalib.derivatives import MinibatchLoss, cross_entropy
 from metalib.errors import require
 from metalib.models.convnet import omniglot_net
 from metalib.params import Params
 from metalib.rng import generator
-from metalib.tasks.polynomial import sample_point, sample_polynomials
 from metalib.tasks.sine import GRID_POINTS, Sine
 from metalib.theory.expectations import Pool, StackedLoss
 

@@ -20,6 +20,7 @@ import pandas as pd
 
 from companion.budgets import TABLE_2_METHODS as BUDGETS
 from companion.budgets import MethodsBudget
+from companion.fewshot.pretraining import HEAD, Pretraining, with_new_head
 from companion.fewshot.scores import RecordAccuracy, Scoring, arrays, inner_optimizer, score
 from companion.fewshot.settings import SETTINGS, on_both_pools, reptile_configs, reptile_family
 from companion.intervals import over_seeds
@@ -28,7 +29,6 @@ from companion.running.experiment import Unit
 from metalib.data.classes import ClassPool
 from metalib.optimizers import Masked, Optimizer, State
 from metalib.tasks.fewshot import FewShot
-from metalib.tasks.pretraining import HEAD, Pretraining, with_new_head
 from metalib.training import Trained, TrainingConfig
 
 WAYS = 5

@@ -153,15 +153,6 @@ def omniglot_net(ways: int, dtype: str = "float32") -> ConvNet:
     return ConvNet(ways, dtype=dtype)
 
 
-def miniimagenet_net(ways: int, dtype: str = "float32") -> ConvNet:
-    """Return the Mini-ImageNet network: 84×84×3, 32 filters, max-pooling (Nichol et al. 2018, section 6.1).
-
-    >>> miniimagenet_net(ways=5).features
-    1152
-    """
-    return ConvNet(ways, channels=3, size=84, filters=32, pooling=True, dtype=dtype)
-
-
 def _batch_norm(hidden: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     """Normalize every channel by its mean and (biased) variance over the batch and all positions."""
     return F.batch_norm(

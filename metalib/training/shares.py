@@ -17,7 +17,7 @@ T = TypeVar("T")
 class Share:
     """One of `size` equal parts of every meta-batch; by itself, all of it.
 
-    `metalib.training.distributed.Ranks` is the share of a process among others.
+    `companion.running.distributed.Ranks` is the share of a process among others.
 
     Attributes:
         rank: which part, counted from 0.

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from metalib.memory import WORKING_SET, bytes_of, side_by_side
-from metalib.models.convnet import miniimagenet_net, omniglot_net
+from metalib.models.convnet import ConvNet, omniglot_net
 from metalib.tasks.sine import Sine
 
 
@@ -14,7 +14,10 @@ def test_as_many_stand_side_by_side_as_fit_the_working_set_and_at_least_one(monk
     assert side_by_side(10**12, torch.device("cuda", 3)) == 1
 
 
-@pytest.mark.parametrize("net", [omniglot_net(5), omniglot_net(20, "float64"), miniimagenet_net(5)])
+COLOR = ConvNet(5, channels=3, size=84, filters=32, pooling=True)
+
+
+@pytest.mark.parametrize("net", [omniglot_net(5), omniglot_net(20, "float64"), COLOR])
 def test_a_network_of_no_images_touches_its_weights_and_every_image_adds_the_same(net):
     assert net.footprint(0) == bytes_of(net.initialize(0))
     assert net.footprint(9) - net.footprint(8) == net.footprint(1) - net.footprint(0) > 0

@@ -11,13 +11,13 @@ from companion.budgets import TABLE_2_METHODS, Budget, MethodsBudget
 from companion.fewshot import fidelity
 from companion.fewshot import methods as table2_methods
 from companion.fewshot.methods import maml_unit
+from companion.fewshot.pretraining import with_new_head
 from companion.running import runner
 from companion.running.experiment import Experiment
 from metalib.data.classes import ClassPool
 from metalib.inner import inner_loop
 from metalib.meta_gradients import maml
 from metalib.optimizers import SGD
-from metalib.tasks.pretraining import with_new_head
 from metalib.training.loop import train
 from tests.oracles import relative_error, unrolled_maml
 from tests.tolerances import FLOAT32

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from companion.expansion.polynomial import sample_point, sample_polynomials
 from companion.expansion.remainders import order_of
 from companion.implicit.linear_systems import CurvatureError
 from companion.implicit.meta_gradient import (
@@ -18,7 +19,6 @@ from metalib.meta_gradients import maml
 from metalib.models.mlp import initialize_mlp
 from metalib.optimizers import SGD
 from metalib.params import norm, select, subtract
-from metalib.tasks.polynomial import sample_point, sample_polynomials
 from tests.oracles import dense_hessian, flatten, relative_error, sine_losses, unflatten
 from tests.tolerances import EXACT, ROUNDOFF, SLOPE
 

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from companion.expansion.polynomial import sample_point, sample_polynomials
 from metalib.errors import InputError
 from metalib.memory import WORKING_SET, bytes_of
 from metalib.meta_gradients import fomaml, reptile
 from metalib.params import total
-from metalib.tasks.polynomial import sample_point, sample_polynomials
 from metalib.theory.expectations import (
     Pool,
     average_run,

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from companion.expansion.polynomial import sample_point, sample_polynomials
 from metalib.errors import InputError
 from metalib.methods import REPTILE
 from metalib.params import add, norm, repeat, scale, select, subtract
-from metalib.tasks.polynomial import sample_point, sample_polynomials
 from metalib.theory.taylor import (
     Expansion,
     expand_combination,

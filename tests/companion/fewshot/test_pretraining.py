@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from companion.fewshot.pretraining import Pretraining
 from metalib.data.classes import ClassPool
 from metalib.errors import InputError
-from metalib.tasks.pretraining import Pretraining
 
 
 def small_pool() -> ClassPool:

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from companion.running.distributed import VARIABLES, ranks
 from metalib import store
 from metalib.errors import InputError, WorkerError
 from metalib.params import Params, select, subtract
 from metalib.training.config import TrainingConfig
-from metalib.training.distributed import VARIABLES, ranks
 from metalib.training.loop import train
-from tests.metalib.training import rank as script
+from tests.companion.running import rank as script
 from tests.oracles import relative_error
 from tests.tolerances import EXACT, ROUNDOFF
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
+from companion.running.distributed import Ranks, ranks
 from metalib import store
 from metalib.errors import MetalibError
 from metalib.tasks.sine import Sine
 from metalib.training import TrainingConfig, train
 from metalib.training import loop as training
-from metalib.training.distributed import Ranks, ranks
 
 DOUBLE = Sine(dtype="float64")
 STACK = [

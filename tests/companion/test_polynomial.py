@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from companion.expansion.polynomial import sample_point, sample_polynomials
 from metalib.derivatives import gradient, hvp
 from metalib.errors import InputError
 from metalib.params import repeat
-from metalib.tasks.polynomial import sample_point, sample_polynomials
 from tests.tolerances import EXACT
 
 DIMENSIONS = [1, 2, 7]
