@@ -1,4 +1,4 @@
-"""Docstrings write mathematics as plain characters, such as `φ_{i+1} = φ_i − α g_i`; here it becomes LaTeX."""
+"""Docstrings write mathematics as characters, such as `φ_{i+1} = φ_i − α g_i`; here it becomes LaTeX."""
 
 from __future__ import annotations
 

@@ -21,9 +21,7 @@ PAGES = sorted((ROOT / "book").glob("reference*.md"))
 
 
 def test_every_module_of_the_library_is_listed_once():
-    listed = [
-        name for page in PAGES for name in re.findall(r"automodule:: (metalib\.\S+)", page.read_text())
-    ]
+    listed = [name for page in PAGES for name in re.findall(r"automodule:: (metalib\.\S+)", page.read_text())]
     assert sorted(listed) == MODULES
 
 
