@@ -6,6 +6,7 @@ only from those above it in this list:
     style            one look for all figures
     verdicts         paper, measured, verdict
     intervals        confidence intervals
+    prose            numbers and tables that a notebook hands to its text
     results          tables and arrays with where they came from
     budgets          how much work every experiment does
     running          the machinery that runs experiments

@@ -11,9 +11,9 @@ import argparse
 import ast
 import base64
 import logging
+import resource
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +24,8 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 RUNS = Path("runs")
+RUNNING = "running_seconds"
+"""Where a notebook notes how long it computes."""
 KEPT_CELL_METADATA = ("tags", "mystnb")
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -59,13 +61,25 @@ def require_known(path: Path, given: Mapping[str, Any]) -> None:
         fail(f"{path} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
 
 
-def clean(notebook: NotebookNode) -> NotebookNode:
+ROUND_SECONDS = (5, 10, 20, 30, 60, 120, 180, 300, 600, 1200)
+"""What running times are rounded up to."""
+
+
+def clean(notebook: NotebookNode, seconds: float, noted: int | None = None) -> NotebookNode:
     """Keep what readers see and drop what differs from one execution to the next.
 
     Metadata of the executing tool (times, paths, versions) goes; neighboring pieces of one printed
-    stream, whose borders depend on timing, become one.
+    stream, whose borders depend on timing, become one. The page says how long it computes, roughly: a time
+    that was noted before stays as long as it is right to a factor of two.
+
+    Args:
+        notebook: an executed notebook.
+        seconds: processor time that it took.
+        noted: the running time that it named before.
     """
-    notebook.metadata = nbformat.from_dict(METADATA)
+    if noted is None or not noted / 2 <= seconds <= noted * 2:
+        noted = next((n for n in ROUND_SECONDS if n >= seconds), ROUND_SECONDS[-1])
+    notebook.metadata = nbformat.from_dict({**METADATA, RUNNING: noted})
     for cell in notebook.cells:
         kept = {name: cell.metadata[name] for name in KEPT_CELL_METADATA if cell.metadata.get(name)}
         cell.metadata = nbformat.from_dict(kept)
@@ -87,13 +101,14 @@ def merge_streams(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
 
 
 def execute(source: Path, target: Path, parameters: Mapping[str, Any] | None = None) -> float:
-    """Execute a notebook in its own folder, write it to `target` without traces, return the seconds taken.
+    """Execute a notebook in its own folder, write it to `target`, return its processor time in seconds.
 
-    `target` is written only if every cell succeeds; if one fails, the program ends with its traceback and
-    says where the half-executed notebook is.
+    What is written has no traces of where and when. `target` is written only if every cell succeeds; if one
+    fails, the program ends with its traceback and says where the half-executed notebook is.
     """
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    started = time.monotonic()
+    noted = nbformat.read(source, as_version=4).metadata.get(RUNNING)
+    started = _seconds_of_kernels()
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, source.name)
         try:
@@ -111,10 +126,17 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any] | None = N
             failed = RUNS / f"failed-{source.name}"
             failed.write_bytes(output.read_bytes())
             fail(f"{source} failed in cell {error.exec_count}; as far as it came it is in {failed}\n{error}")
-        notebook = clean(nbformat.read(output, as_version=4))
+        seconds = _seconds_of_kernels() - started
+        notebook = clean(nbformat.read(output, as_version=4), seconds, noted)
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, target)
-    return time.monotonic() - started
+    return seconds
+
+
+def _seconds_of_kernels() -> float:
+    """Return the processor time of all kernels that have ended, which does not grow while others compute."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def name_of(source: Path, parameters: Mapping[str, Any]) -> str:

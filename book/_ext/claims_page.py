@@ -48,10 +48,11 @@ def evidence(claim: Entry, root: Path) -> str:
 def block(claim: Entry, root: Path) -> str:
     """Return one claim as Markdown, in a box with its anchor; tests and data are folded."""
     page = f" · [](../{claim.page})" if claim.page else ""
+    figure = f" · {{ref}}`figure <{claim.figure}>`" if claim.figure else ""
     lines = [
         f"(claim-{claim.name})=",
         ":::{container} claim",
-        f"{badge(claim.verdict)} [{claim.where}]{{.where}}{page}",
+        f"{badge(claim.verdict)} [{claim.where}]{{.where}}{page}{figure}",
         "",
         f"**{claim.claim}**",
         "",
@@ -98,13 +99,15 @@ def bar(found: dict[str, int]) -> str:
     return f'<div class="verdict-bar" role="img" aria-label="{label}">{"".join(parts)}</div>'
 
 
-class _OfClaims(SphinxDirective):
+class OfClaims(SphinxDirective):
     """What is made of the claims; a claim that is wrong is a warning, which fails the build."""
 
     def made(self, claims: Sequence[Entry], root: Path) -> list[nodes.Node]:
+        """Return what stands on the page."""
         raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
+        """Read the claims, and note that the page depends on them."""
         root = Path(self.env.srcdir)
         for path in (root / LIST, *(root / "notebooks").glob("*.ipynb")):
             self.env.note_dependency(str(path))
@@ -115,7 +118,7 @@ class _OfClaims(SphinxDirective):
         return self.made(claims, root)
 
 
-class ClaimsDirective(_OfClaims):
+class ClaimsDirective(OfClaims):
     """All claims."""
 
     def made(self, claims: Sequence[Entry], root: Path) -> list[nodes.Node]:
@@ -127,7 +130,7 @@ class ClaimsDirective(_OfClaims):
         return place.children
 
 
-class SummaryDirective(_OfClaims):
+class SummaryDirective(OfClaims):
     """How many claims have each verdict."""
 
     def made(self, claims: Sequence[Entry], root: Path) -> list[nodes.Node]:

@@ -6,6 +6,7 @@ each page, which the tests compute again), and `results/` with which budget.
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,12 @@ class Entry:
         section: the heading that it stands under.
         where: its place in the paper.
         claim: what the paper says, in our words.
+        short: the same in a few words.
         measured: what came of it, or why there is nothing.
         verdict: one of `VERDICTS`.
         page: the page that shows it, with suffix; none for a claim that was not run.
+        row: its row in the table that closes that page; none if it has none.
+        figure: the figure that decides it; none where no figure does.
         tests: the tests that hold the verdict, with their files.
         data: the folders of stored results, with their budgets in words.
         counted: whether the paper states it, so that the summary counts it.
@@ -50,9 +54,12 @@ class Entry:
     section: str
     where: str
     claim: str
+    short: str
     measured: str
     verdict: str
     page: str | None
+    row: str | None
+    figure: str | None
     tests: dict[str, str]
     data: dict[str, str]
     counted: bool
@@ -114,18 +121,29 @@ def budget(root: Path, result: str) -> str:
     return ", ".join([*words, f"{len(config['seeds'])} seeds"])
 
 
+def figures(root: Path) -> dict[str, str]:
+    """Return the notebook of every figure, by the name that others link to."""
+    return {
+        cell["metadata"]["mystnb"]["figure"]["name"]: path.stem
+        for path in sorted((root / "notebooks").glob("*.ipynb"))
+        for cell in json.loads(path.read_text())["cells"]
+        if "figure" in cell["metadata"].get("mystnb", {})
+    }
+
+
 def entry(
     part: dict[str, Any],
     told: dict[str, Any],
     root: Path,
     rows: dict[tuple[str, str], Claim],
     files: dict[str, str],
+    drawn: Collection[str],
 ) -> Entry:
     """Return one claim of a part of the list with what came of it.
 
     Raises:
-        InputError: if it has no fate or several, names a row, a test or a result that does not exist, or has
-            a verdict without a page or a test.
+        InputError: if it has no fate or several, names a row, a test, a figure or a result that does not
+            exist, or has a verdict without a page or a test.
     """
     name = told["id"]
     fate = [key for key in FATES if key in told]
@@ -134,6 +152,10 @@ def entry(
     unknown = [test for test in told.get("tests", []) if test not in files]
     if unknown:
         raise InputError(f"{LIST}: {name} names the test {unknown[0]}, which does not exist; name another")
+    if "figure" in told and told["figure"] not in drawn:
+        raise InputError(
+            f"{LIST}: {name} names the figure {told['figure']}, which no page draws; name another"
+        )
     page, measured, verdict = told.get("page"), told.get("tested"), HOLDS
     if "row" in told:
         key = (told["row"][0], told["row"][1])
@@ -149,9 +171,12 @@ def entry(
         section=part["section"],
         where=told["where"],
         claim=told["claim"],
+        short=told["short"],
         measured=str(measured),
         verdict=verdict,
         page=page,
+        row=told["row"][1] if "row" in told else None,
+        figure=told.get("figure"),
         tests={test: files[test] for test in told.get("tests", [])},
         data={result: budget(root, result) for result in told.get("data", [])},
         counted=part.get("counted", True),
@@ -166,7 +191,8 @@ def entries(root: Path) -> list[Entry]:
     """
     listed, rows, files = yaml.safe_load((root / LIST).read_text()), ledgers(root), tests(root)
     pairs = [(part, told) for part in listed for told in part["claims"]]
-    found = [entry(part, told, root, rows, files) for part, told in pairs]
+    drawn = figures(root)
+    found = [entry(part, told, root, rows, files, drawn) for part, told in pairs]
     left = set(rows) - {tuple(told["row"]) for _, told in pairs if "row" in told}
     if left:
         page, name = min(left)

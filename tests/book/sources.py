@@ -39,7 +39,10 @@ def outputs(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, NotebookNode
 
 def printed(output: NotebookNode) -> str:
     """Return what an output says in words and numbers; nbval compares it."""
-    return output.text if output.output_type == "stream" else output.get("data", {}).get("text/plain", "")
+    if output.output_type == "stream":
+        return output.text
+    data = output.get("data", {})
+    return data.get("text/markdown") or data.get("text/plain", "")
 
 
 def run(

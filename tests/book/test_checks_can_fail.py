@@ -1,5 +1,6 @@
 """The checks are checked: each is green on a scratch copy, and red once the copy is damaged."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from companion.prose import RECORD
 from tests.book.sources import NOTEBOOKS, ROOT, build_book, code_cells, compare_outputs, printed, python, read
 
 NUMBER = re.compile(r"\d(?=\D*$)")
@@ -42,11 +44,23 @@ def test_a_corrupted_digit_is_seen(beginning):
     if output.output_type == "stream":
         output.text = corrupted
     else:
-        output.data["text/plain"] = corrupted
+        output.data["text/markdown" if "text/markdown" in output.data else "text/plain"] = corrupted
     nbformat.write(notebook, beginning)
     result = compare_outputs(beginning, cwd=beginning.parent)
     assert result.returncode == 1, result.stdout
     assert "Cell outputs differ" in result.stdout
+
+
+def test_a_number_that_the_text_quotes_is_compared(tmp_path):
+    path = tmp_path / "quoting.ipynb"
+    cell = nbformat.v4.new_code_cell(
+        "from companion.prose import tell\ntell(error='0.12')", execution_count=1
+    )
+    cell.outputs = [nbformat.v4.new_output("display_data", data={f"{RECORD}text/plain": "'0.13'"})]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    result = compare_outputs(path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert result.returncode == 1
+    assert "'0.13'" in result.stdout
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -69,22 +83,25 @@ def pages(tmp_path: Path) -> Path:
     return copy
 
 
-@pytest.mark.parametrize(
-    "reference",
-    [
-        "{cite}`nobody1999`",
-        "[Eq. 99](#eq-99)",
-        "{prf:ref}`no-such-algorithm`",
-        "[](book/nowhere.md)",
-        "{numref}`fig-no`",
-    ],
-)
-def test_a_broken_reference_is_seen(pages, reference, tmp_path):
+BROKEN = {
+    "{cite}`nobody1999`": "could not find bibtex key",
+    "[Eq. 99](#eq-99)": "'eq-99'",
+    "{prf:ref}`no-such-algorithm`": "no-such-algorithm",
+    "[](book/nowhere.md)": "book/nowhere.md",
+    "{numref}`fig-no`": "fig-no",
+    "{measured}`sine:nothing`": "no cell of sine.ipynb tells 'nothing'",
+}
+"""References to what does not exist, and what is said of them."""
+
+
+def test_broken_references_are_seen(pages, tmp_path):
     index = pages / "index.md"
-    index.write_text(f"{index.read_text()}\n{reference}\n")
+    index.write_text("\n\n".join([index.read_text(), *BROKEN]))
     result = build_book(pages, tmp_path / "broken")
     assert result.returncode != 0
-    assert "WARNING" in result.stdout
+    for reference, said in BROKEN.items():
+        complaints = [line for line in result.stdout.splitlines() if "index.md" in line and said in line]
+        assert complaints, (reference, result.stdout)
 
 
 def test_a_claim_without_its_result_is_seen(pages, tmp_path):

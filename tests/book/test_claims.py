@@ -75,7 +75,13 @@ def test_the_page_shows_every_claim_with_verdict_page_tests_and_data():
         assert f"[{claim.verdict}]" in box
         assert claim.measured in box
         assert (claim.verdict == paper_claims.NOT_RUN) == (not claim.tests) == (not claim.page)
-        for name in [claim.page or "", *claim.tests, *claim.tests.values(), *claim.data.values()]:
+        for name in [
+            claim.page or "",
+            claim.figure or "",
+            *claim.tests,
+            *claim.tests.values(),
+            *claim.data.values(),
+        ]:
             assert name in box
 
 
@@ -89,11 +95,16 @@ def test_claims_about_stored_runs_name_the_results():
     assert [claim.name for claim in of_stored if not claim.data] == []
 
 
+def test_claims_about_stored_runs_link_to_the_figure_that_decides():
+    assert [claim.name for claim in paper_claims.entries(ROOT) if claim.data and not claim.figure] == []
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("row: [expansion, eq-13-16]", "row: [expansion, eq-13-17]", "rests on 'eq-13-17'"),
         ("row: [expansion, eq-13-16]", "not run: no", "leaves out 'eq-13-16' of expansion"),
+        ("figure: fig-overlap-4b", "figure: fig-overlap-4d", "fig-overlap-4d, which no page draws"),
         ("data: [figure4b/laptop]", "data: [figure4b/desk]", "figure4b/desk, which is not stored"),
         ("test_plain_sgd_on_one_task_has", "test_plain_sgd_on_no_task_has", "which does not exist"),
         ("tests: [test_eq_13_to_16_every_inner_gradient]", "tests: []", "without a page or a test"),

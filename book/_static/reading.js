@@ -1,0 +1,21 @@
+"use strict";
+// Folded sections open where a link leads into them, and in print.
+(() => {
+  const open = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target) return;
+    const folds = [...target.querySelectorAll(":scope > details.deeper")];
+    for (let part = target.closest("details.deeper"); part; part = part.parentElement.closest("details.deeper")) folds.push(part);
+    if (folds.some((part) => !part.open)) {
+      folds.forEach((part) => { part.open = true; });
+      target.scrollIntoView();
+    }
+  };
+  addEventListener("hashchange", open);
+  addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#']");
+    if (link && link.getAttribute("href") === location.hash) open();
+  });
+  addEventListener("beforeprint", () => document.querySelectorAll("details.deeper").forEach((part) => { part.open = true; }));
+  open();
+})();
