@@ -7,16 +7,24 @@ print. What stands outside of these is the main path of a page.
 import json
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 
 DEEPER = "Deeper:"
+LOOKED_UP = ("book/claims", "book/bibliography", "book/gallery", "book/glossary", "book/reference*")
+"""Pages that nobody reads from top to bottom; they do not say how long that takes."""
 PER_MINUTE = 200
 """Words that a reader of mathematics reads in a minute."""
 SILENT = (nodes.literal_block, nodes.math, nodes.math_block, nodes.raw, nodes.comment, nodes.system_message)
 WORD = re.compile(r"[^\W_]+(?:[-’'.,][^\W_]+)*")
+
+
+def looked_up(page: str) -> bool:
+    """Tell whether a page, as seen from the root without suffix, is one to look things up in."""
+    return any(fnmatch(page, pattern) for pattern in LOOKED_UP)
 
 
 def folded(section: nodes.Node) -> bool:
@@ -62,10 +70,10 @@ def running_time(notebook: Path) -> str | None:
 
 def say_how_long(app: Any, doctree: nodes.document) -> None:
     """Write under the title how long the page takes to read and, for a notebook, to compute."""
-    main, deeper = words(doctree)
     title = next(iter(doctree.findall(nodes.title)), None)
-    if title is None:
+    if title is None or looked_up(app.env.docname):
         return
+    main, deeper = words(doctree)
     parts = [f"{minutes(main)} to read"]
     if deeper:
         parts.append(f"{minutes(deeper)} more in the folded sections")

@@ -6,7 +6,7 @@ import paper_claims
 import pytest
 from bs4 import BeautifulSoup, Tag
 from measured import told
-from reading import WORD, minutes
+from reading import WORD, looked_up, minutes
 
 from tests.book.sources import NOTEBOOKS, ROOT, pages, read
 
@@ -14,15 +14,13 @@ pytestmark = pytest.mark.xdist_group("book")
 
 LONGEST = 1500
 """Words of a page's main path."""
-LISTS = ("book/claims", "book/bibliography")
-"""Pages to look things up in, which nobody reads from top to bottom."""
 OPEN = {
     *("notebooks/sine", "notebooks/expansion", "notebooks/avg_grad_inner", "notebooks/manifolds"),
     *("notebooks/glyphs", "notebooks/fewshot", "notebooks/inner_gradients", "notebooks/overlap"),
     *("index", "book/problem", "book/notation", "book/data", "book/reproduce"),
 }
 """Pages that have not been rewritten yet."""
-READ = [page for page in pages() if page not in LISTS and page not in OPEN]
+READ = [page for page in pages() if not looked_up(page) and page not in OPEN]
 EACH_READ = pytest.mark.parametrize("page", READ)
 ASKING = [page for page in READ if page.startswith("notebooks/")] + [
     page for page in ("book/problem", "book/notation", "book/data", "book/reproduce") if page in READ
