@@ -97,6 +97,7 @@ def _sweep(**grids: tuple[float, ...]) -> dict[str, SweepBudget]:
 
 
 _SINE = {"smoke": Budget(200, 50), "quick": Budget(3_000, 1_000), "paper": Budget(30_000, 1_000)}
+_EQUAL_K = {"smoke": Budget(200, 50), "quick": Budget(3_000, 1_000), "laptop": Budget(10_000, 1_000)}
 _OVERLAP = {
     "smoke": Budget(10, 4),
     "quick": Budget(200, 60),
@@ -173,4 +174,5 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "figure4c": FIGURE_4C,
     "figure4-sensitivity": _OVERLAP,
     "late-gradients": LATE_GRADIENTS,
+    "sine-equal-k": _EQUAL_K,
 }

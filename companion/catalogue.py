@@ -40,6 +40,7 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         sensitivity.SENSITIVITY_GLYPHS,
         late_gradients.LATE_GRADIENTS,
         late_gradients.LATE_GRADIENTS_GLYPHS,
+        sine.EQUAL_K,
     )
 }
 

@@ -1,4 +1,4 @@
-"""Section 4: one-dimensional sine wave regression (Fig. 1), and what Reptile's k and n are for."""
+"""Section 4: one-dimensional sine wave regression (Fig. 1), what k and n are for, and equal k for all."""
 
 from __future__ import annotations
 
@@ -154,3 +154,30 @@ META_BATCH = Experiment(
     BUDGETS["sine-meta-batch"],
     _meta_batch_units,
 )
+
+
+def _equal_k_units(budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit[Sine], ...]:
+    """Give every method the same k. The outer step is Adam's, as gradients of methods differ in length."""
+    return tuple(
+        Unit(
+            f"k-{k}",
+            Sine(),
+            tuple(
+                TrainingConfig(
+                    algorithm=algorithm,
+                    k=k,
+                    epsilon=ADAM_STEP,
+                    outer="adam",
+                    seed=seed,
+                    iterations=budget.iterations,
+                )
+                for algorithm in ("reptile", "fomaml", "maml")
+                for seed in seeds
+            ),
+            RecordAdaptation(budget.evaluation_tasks),
+        )
+        for k in K_SWEEP
+    )
+
+
+EQUAL_K = Experiment("sine-equal-k", "Every method with the same k", BUDGETS["sine-equal-k"], _equal_k_units)
