@@ -19,6 +19,7 @@ only from those above it in this list:
     avg_grad_inner   section 5.1: AvgGrad and AvgGradInner
     manifolds        section 5.2: solution manifolds
     implicit         implicit MAML beside the methods of the paper
+    descendants      what became of Reptile
     catalogue        all experiments by name
     upkeep           what lies in a folder of results, and how unfinished work is removed
     endings          how the command line ends before its work is done

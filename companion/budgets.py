@@ -131,6 +131,13 @@ TABLE_2_METHODS = {
     # Finn et al. (2017) ran 60,000 iterations.
     "paper": MethodsBudget(100_000, 10_000, iterations_maml=60_000),
 }
+# MAML's outer iterations have 4 tasks here, Reptile's 5.
+MOVING_LAYERS = {
+    "smoke": MethodsBudget(2, 4, iterations_maml=2),
+    "quick": MethodsBudget(100, 20, iterations_maml=200),
+    "laptop": MethodsBudget(600, 100, iterations_maml=1_200),
+    "paper": MethodsBudget(100_000, 10_000, iterations_maml=60_000),
+}
 FIDELITY = {
     "smoke": Budget(5, 6),
     "quick": Budget(100, 30),
@@ -175,4 +182,5 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "figure4-sensitivity": _OVERLAP,
     "late-gradients": LATE_GRADIENTS,
     "sine-equal-k": _EQUAL_K,
+    "moving-layers": MOVING_LAYERS,
 }

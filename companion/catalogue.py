@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from companion.descendants import moving_layers
 from companion.fewshot import fidelity, methods, table1, table2
 from companion.inner_gradients import controls, figure3, weights
 from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sensitivity
@@ -41,6 +42,8 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         late_gradients.LATE_GRADIENTS,
         late_gradients.LATE_GRADIENTS_GLYPHS,
         sine.EQUAL_K,
+        moving_layers.MOVING_LAYERS,
+        moving_layers.MOVING_LAYERS_GLYPHS,
     )
 }
 

@@ -37,6 +37,7 @@ FLOORS = {
     "companion.expansion": ["polynomial", "problems", "remainders", "regime", "figures", "claims"],
     "companion.avg_grad_inner": ["coefficients", "draws", "training", "figures", "claims"],
     "companion.implicit": ["linear_systems", "meta_gradient"],
+    "companion.descendants": ["similarity", "moving_layers"],
     "companion.manifolds": ["examples", "limits", "figures", "claims"],
 }
 """The rooms of every folder, from the ground up. Those of the houses stand in their first pages."""

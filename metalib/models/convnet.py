@@ -8,6 +8,7 @@ stack of one costs no more than a plain network (`benchmarks/sweep.py` times bot
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -121,7 +122,19 @@ class ConvNet:
         self, params: Params, images: Float[Tensor, "runs batch height width channels"]
     ) -> Float[Tensor, "runs batch features"]:
         """Return what the dense layer sees of every image."""
-        runs, batch = images.shape[:2]
+        *_, hidden = self._maps(params, images)
+        return self._flat(hidden, len(images))
+
+    def layers(
+        self, params: Params, images: Float[Tensor, "runs batch height width channels"]
+    ) -> list[Tensor]:
+        """Return what every layer leaves of every image, [runs, batch, features]; the last are the logits."""
+        features = [self._flat(hidden, len(images)) for hidden in self._maps(params, images)]
+        return [*features, torch.baddbmm(params["dense_bias"], features[-1], params["dense"])]
+
+    def _maps(self, params: Params, images: Tensor) -> Iterator[Tensor]:
+        """Yield the feature maps of one convolution after the other, [batch, runs · filters, height, width]."""
+        batch = images.shape[1]
         # [batch, runs · channels, height, width] as PyTorch sees it, channels last in memory.
         hidden = images.permute(1, 2, 3, 0, 4).reshape(batch, self.size, self.size, -1).permute(0, 3, 1, 2)
         for i in range(LAYERS):
@@ -130,8 +143,12 @@ class ConvNet:
             if self.pooling:
                 hidden = F.max_pool2d(hidden, 2, ceil_mode=True)
             hidden = torch.relu(hidden)
-        hidden = hidden.permute(0, 2, 3, 1).unflatten(3, (runs, self.filters))
-        return hidden.permute(3, 0, 1, 2, 4).reshape(runs, batch, self.features)
+            yield hidden
+
+    def _flat(self, hidden: Tensor, runs: int) -> Float[Tensor, "runs batch features"]:
+        """Return feature maps as one vector per run and image, in the order height, width, channel."""
+        apart = hidden.permute(0, 2, 3, 1).unflatten(3, (runs, self.filters))
+        return apart.permute(3, 0, 1, 2, 4).flatten(2)
 
     def _convolution(self, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         runs, size = len(weight), hidden.shape[-1]
