@@ -37,7 +37,10 @@ FLOORS = {
     "companion.expansion": ["polynomial", "problems", "remainders", "regime", "figures", "claims"],
     "companion.avg_grad_inner": ["coefficients", "draws", "training", "figures", "claims"],
     "companion.implicit": ["linear_systems", "meta_gradient"],
-    "companion.descendants": ["similarity", "moving_layers"],
+    "companion.descendants": [
+        *("rounds", "averaging", "diloco", "step_sizes", "regularizer", "proximal"),
+        *("found", "averages", "gradients", "ledger", "similarity", "moving_layers", "summaries", "figures"),
+    ],
     "companion.manifolds": ["examples", "limits", "figures", "claims"],
 }
 """The rooms of every folder, from the ground up. Those of the houses stand in their first pages."""

@@ -31,7 +31,7 @@ def cka(a: Float[Tensor, "tasks n p"], b: Float[Tensor, "tasks n q"]) -> Float[T
     Raises:
         InputError: if there are fewer than 4 images, or not the same number on both sides.
 
-    Source: Kornblith et al. 2019; the unbiased estimate of HSIC is that of Song et al. 2012, Eq. 5.
+    Source: Kornblith et al. 2019; the unbiased estimate of HSIC is that of Song et al. 2012.
 
     >>> features = torch.tensor([[[0.0], [1.0], [4.0], [9.0], [16.0]]])
     >>> cka(features, 1 - 2 * features).round(decimals=9)

@@ -133,7 +133,7 @@ class ConvNet:
         return [*features, torch.baddbmm(params["dense_bias"], features[-1], params["dense"])]
 
     def _maps(self, params: Params, images: Tensor) -> Iterator[Tensor]:
-        """Yield the feature maps of one convolution after the other, [batch, runs · filters, height, width]."""
+        """Yield the maps of one convolution after the other, [batch, runs · filters, height, width]."""
         batch = images.shape[1]
         # [batch, runs · channels, height, width] as PyTorch sees it, channels last in memory.
         hidden = images.permute(1, 2, 3, 0, 4).reshape(batch, self.size, self.size, -1).permute(0, 3, 1, 2)

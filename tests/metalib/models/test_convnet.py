@@ -102,6 +102,23 @@ def test_network_and_its_gradient_equal_the_literal_network(name):
         )
 
 
+@pytest.mark.parametrize("name", NETS)
+def test_layers_are_what_every_relu_leaves_and_the_logits(name):
+    net = NETS[name]
+    run = random_weights(net, 0)
+    images, _ = minibatch(net, 1, batch=3)
+    layers = net.layers(run, images)
+    reference = literal_network(net)
+    load(reference, net, run)
+    hidden, expected = images[0].permute(0, 3, 1, 2), []
+    for module in reference:
+        hidden = module(hidden)
+        if isinstance(module, nn.ReLU):
+            expected.append(hidden.permute(0, 2, 3, 1).flatten(1))
+    for layer, literal in zip(layers, [*expected, hidden], strict=True):
+        torch.testing.assert_close(layer[0], literal, rtol=ROUNDOFF, atol=ROUNDOFF)
+
+
 def test_five_way_omniglot_network_has_the_weights_of_the_paper():
     assert sum(value.numel() for value in omniglot_net(5).initialize(0).values()) == 113_221
 

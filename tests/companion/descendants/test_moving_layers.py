@@ -1,0 +1,146 @@
+"""Which layers move: CKA against its definition, frozen parts that stay, and verdicts by the margins."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from companion.budgets import MethodsBudget
+from companion.descendants import figures, moving_layers, summaries
+from companion.descendants.ledger import DESCENDANTS
+from companion.descendants.similarity import cka
+from companion.running import runner
+from metalib.data.classes import ClassPool
+from metalib.errors import InputError
+from metalib.inner import adapt
+from metalib.optimizers import SGD
+from tests.tolerances import EXACT, ROUNDOFF
+
+
+def features(seed: int, n: int = 12, p: int = 5) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(1, n, p)))
+
+
+def literal_hsic(k: torch.Tensor, l: torch.Tensor) -> float:  # noqa: E741
+    """The unbiased estimate as means over all pairs, triples and quadruples of different images."""
+    n, pairs, triples, quadruples = len(k), [], [], []
+    for i in range(n):
+        for j in range(n):
+            if j == i:
+                continue
+            pairs.append(k[i, j] * l[i, j])
+            for q in range(n):
+                if q in (i, j):
+                    continue
+                triples.append(k[i, j] * l[i, q])
+                quadruples += [k[i, j] * l[q, r] for r in range(n) if r not in (i, j, q)]
+    means = [float(torch.stack(part).mean()) for part in (pairs, triples, quadruples)]
+    return means[0] - 2 * means[1] + means[2]
+
+
+def test_cka_is_the_ratio_of_unbiased_estimates_over_different_images():
+    a, b = features(0, n=6), features(1, n=6, p=3)
+    k, l = (a @ a.mT)[0], (b @ b.mT)[0]  # noqa: E741
+    expected = literal_hsic(k, l) / (literal_hsic(k, k) * literal_hsic(l, l)) ** 0.5
+    assert float(cka(a, b)) == pytest.approx(expected, rel=ROUNDOFF)
+
+
+def test_cka_does_not_see_rotations_factors_and_shifts():
+    a = features(0)
+    rotation = torch.linalg.qr(features(1, n=5)[0]).Q
+    assert float(cka(a, 3 * a @ rotation + 7)) == pytest.approx(1, abs=EXACT)
+    assert float(cka(a, a * torch.arange(1, 6))) < 0.999
+
+
+def test_cka_of_unrelated_features_is_zero_on_average_however_many_there_are():
+    found = [float(cka(features(2 * i, p=200), features(2 * i + 1, p=200))) for i in range(200)]
+    assert abs(np.mean(found)) < 4 * np.std(found) / len(found) ** 0.5
+
+
+def test_cka_says_what_it_needs():
+    with pytest.raises(InputError, match="12 images stand against 11"):
+        cka(features(0), features(0, n=11))
+    with pytest.raises(InputError, match="3 images are too few"):
+        cka(features(0, n=3), features(0, n=3))
+
+
+def small_pool() -> ClassPool:
+    images = np.random.default_rng(0).integers(0, 2, (16, 20, 28, 28, 1)).astype(np.uint8)
+    return ClassPool("noise", images, train_classes=8)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    experiment = replace(
+        moving_layers.MOVING_LAYERS,
+        budgets={"smoke": MethodsBudget(1, 2, iterations_maml=1)},
+        units=lambda budget, seeds: tuple(
+            replace(unit, record=replace(unit.record, steps=2))
+            for unit in moving_layers._units(small_pool, budget, seeds)
+        ),
+    )
+    return runner.run(experiment, "smoke", seeds=(0, 1), results=tmp_path_factory.mktemp("results"))
+
+
+def test_every_run_is_scored_with_every_part_frozen_and_measured_in_every_layer(result):
+    accuracy, layers = result.tables["accuracy"], result.tables["layers"]
+    assert set(accuracy.method) == {"reptile", "maml"}
+    for _, rows in accuracy.groupby("unit"):
+        assert tuple(rows.moved) == moving_layers.MOVED
+    for _, rows in layers.groupby("unit"):
+        assert tuple(rows.layer) == moving_layers.LAYERS
+    assert (layers.moved > 0).all()
+    assert (layers.cka <= 1 + EXACT).all()
+    assert accuracy.accuracy.between(0, 100).all()
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_a_frozen_part_stays_exactly_where_it_is_and_the_rest_moves(part):
+    unit = moving_layers._units(small_pool, MethodsBudget(1, 2, iterations_maml=1), (0,))[-1]
+    family, phi = unit.family, unit.family.initialize(0)
+    sampled = family.sample(0, 0, 1, 2)
+    losses = [
+        family.loss({name: torch.from_numpy(array[:1, 0, j]) for name, array in sampled.items()})
+        for j in range(2)
+    ]
+    adapted = adapt(losses, phi, moving_layers.part_of(SGD(0.1), part, phi))
+    changed = [name for name, value in phi.items() if not torch.equal(value, adapted[name])]
+    moved = {moving_layers.layer_of(name) for name in changed}
+    assert moved == ({"head"} if part == "head" else set(moving_layers.LAYERS) - {"head"})
+
+
+def table(all_: list[float], body: list[float], head: list[float]) -> pd.DataFrame:
+    rows = [("all", all_), ("body", body), ("head", head)]
+    return pd.DataFrame(
+        [("maml", seed, moved, value) for moved, values in rows for seed, value in enumerate(values)],
+        columns=["method", "seed", "moved", "accuracy"],
+    )
+
+
+def test_freezing_costs_nothing_only_if_the_interval_lies_within_the_margin():
+    verdicts = summaries.costs(table([90, 91, 92], body=[90.1, 91.0, 91.9], head=[80, 81.2, 81.9])).set_index(
+        "frozen"
+    )["verdict"]
+    assert verdicts["head"] == "no cost"
+    assert verdicts["body"] == "a cost"
+    undecided = summaries.costs(table([90, 91, 92], body=[89, 91, 93], head=[95, 96, 97])).set_index("frozen")
+    assert list(undecided.verdict[["head", "body"]]) == ["not decided", "a gain"]
+
+
+def test_features_are_reused_only_if_the_interval_lies_above_the_threshold():
+    rows = [("maml", layer, value) for layer in ("a", "b", "c") for value in (0.0, 0.001, 0.002)]
+    layers = pd.DataFrame(rows, columns=["method", "layer", "cka"])
+    layers["cka"] += layers.layer.map({"a": 0.95, "b": 0.5, "c": 0.899})
+    assert list(summaries.similarity(layers).verdict) == ["reused", "changed", "not decided"]
+
+
+def test_the_tree_shows_every_descendant_of_the_table(result):
+    drawn = " ".join(leaf.name for members in figures.TREE.values() for leaf in members)
+    for descendant in DESCENDANTS:
+        for name in descendant.name.split(", "):
+            assert name in drawn
+    figures.tree()
+    canvas = figures.movement(result.tables["accuracy"], result.tables["layers"])
+    assert len(canvas.axes) == 2
