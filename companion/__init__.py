@@ -20,6 +20,7 @@ only from those above it in this list:
     manifolds        section 5.2: solution manifolds
     implicit         implicit MAML beside the methods of the paper
     descendants      what became of Reptile
+    playground       the pages to play with
     catalogue        all experiments by name
     upkeep           what lies in a folder of results, and how unfinished work is removed
     endings          how the command line ends before its work is done

@@ -41,6 +41,7 @@ FLOORS = {
         *("rounds", "averaging", "diloco", "step_sizes", "regularizer", "proximal"),
         *("found", "averages", "gradients", "ledger", "similarity", "moving_layers", "summaries", "figures"),
     ],
+    "companion.playground": ["weights"],
     "companion.manifolds": ["examples", "limits", "figures", "claims"],
 }
 """The rooms of every folder, from the ground up. Those of the houses stand in their first pages."""
