@@ -176,6 +176,7 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "figure3": FIGURE_3,
     "figure3-weights": _WEIGHTS,
     "figure3-controls": _WEIGHTS,
+    "figure3-two-steps": FIGURE_3,
     "figure4a": FIGURE_4A,
     "figure4b": FIGURE_4B,
     "figure4c": FIGURE_4C,

@@ -6,7 +6,7 @@ from typing import Any
 
 from companion.descendants import moving_layers
 from companion.fewshot import fidelity, methods, table1, table2
-from companion.inner_gradients import controls, figure3, weights
+from companion.inner_gradients import controls, figure3, two_steps, weights
 from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sensitivity
 from companion.running.experiment import Experiment
 from companion.sine import experiments as sine
@@ -31,6 +31,8 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         weights.WEIGHTS_GLYPHS,
         controls.CONTROLS,
         controls.CONTROLS_GLYPHS,
+        two_steps.TWO_STEPS,
+        two_steps.TWO_STEPS_GLYPHS,
         figure4a.FIGURE_4A,
         figure4a.FIGURE_4A_GLYPHS,
         figure4b.FIGURE_4B,
