@@ -144,6 +144,13 @@ FIDELITY = {
     "laptop": Budget(2_000, 300),
     "paper": Budget(100_000, 10_000),
 }
+# Nothing is trained: the features are stored. One iteration that moves nothing stands for it.
+FINE_TUNING = {
+    "smoke": Budget(1, 4),
+    "quick": Budget(1, 30),
+    "laptop": Budget(1, 250),
+    "paper": Budget(1, 10_000),
+}
 FIGURE_3 = {
     "smoke": Budget(20, 8),
     "quick": Budget(300, 100),
@@ -173,6 +180,7 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "table2-methods": TABLE_2_METHODS,
     "table1": TABLE_1,
     "fidelity": FIDELITY,
+    "fine-tuning": FINE_TUNING,
     "figure3": FIGURE_3,
     "figure3-weights": _WEIGHTS,
     "figure3-controls": _WEIGHTS,

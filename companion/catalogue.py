@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from companion.descendants import moving_layers
-from companion.fewshot import fidelity, methods, table1, table2
+from companion.fewshot import fidelity, fine_tuning, methods, table1, table2
 from companion.inner_gradients import controls, figure3, two_steps, weights
 from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sensitivity
 from companion.running.experiment import Experiment
@@ -25,6 +25,8 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         table1.TABLE_1,
         fidelity.FIDELITY,
         fidelity.FIDELITY_GLYPHS,
+        fine_tuning.FINE_TUNING,
+        fine_tuning.FINE_TUNING_GLYPHS,
         figure3.FIGURE_3,
         figure3.FIGURE_3_GLYPHS,
         weights.WEIGHTS,

@@ -24,7 +24,7 @@ FLOORS = {
     "companion.sine": ["scores", "experiments", "summaries", "figures", "claims"],
     "companion.glyphs": ["rendering", "figures"],
     "companion.fewshot": [
-        *("scores", "settings", "pretraining", "table1", "table2", "methods", "fidelity"),
+        *("scores", "settings", "pretraining", "table1", "table2", "methods", "fidelity", "fine_tuning"),
         *("figures", "claims"),
     ],
     "companion.inner_gradients": [
