@@ -4,9 +4,9 @@ One folder per page, called like its notebook. The rooms build on one another, a
 only from those above it in this list:
 
     style            one look for all figures
-    verdicts         paper, measured, verdict
     intervals        confidence intervals
     prose            numbers and tables that a notebook hands to its text
+    verdicts         paper, measured, verdict
     results          tables and arrays with where they came from
     budgets          how much work every experiment does
     running          the machinery that runs experiments

@@ -172,6 +172,9 @@ FIGURE_4C = _sweep(
 )
 LATE_GRADIENTS = {**_OVERLAP, "smoke": Budget(10, 10), "laptop": Budget(2_000, 300)}
 
+# Expectations are taken over 24 tasks, in each of which the points are divided in 8 ways.
+INNER_PRODUCT = {"smoke": Budget(100, 24), "quick": Budget(300, 24), "laptop": Budget(1_000, 24)}
+
 BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "sine-figure-1": _SINE,
     "sine-inner-steps": _SINE,
@@ -192,4 +195,5 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "late-gradients": LATE_GRADIENTS,
     "sine-equal-k": _EQUAL_K,
     "moving-layers": MOVING_LAYERS,
+    "inner-product": INNER_PRODUCT,
 }

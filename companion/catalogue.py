@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from companion.avg_grad_inner import course
 from companion.descendants import moving_layers
 from companion.fewshot import fidelity, fine_tuning, methods, table1, table2
 from companion.inner_gradients import controls, figure3, two_steps, weights
@@ -48,6 +49,7 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         sine.EQUAL_K,
         moving_layers.MOVING_LAYERS,
         moving_layers.MOVING_LAYERS_GLYPHS,
+        course.COURSE,
     )
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -36,6 +36,33 @@ class Interval(NamedTuple):
         '4.9 ± 0.4'
         """
         return f"{self.mean:{spec}} ± {(self.high - self.low) / 2:{spec}}" if spec else str(self)
+
+
+UNMEASURED = Interval(float("nan"), float("-inf"), float("inf"))
+"""Of what no run has measured: anything is possible."""
+
+
+def span(values: Iterable[float]) -> Interval:
+    """Return the range of values that are exact, such as the errors of all cases; its mean is their mean.
+
+    >>> span([1.0, 4.0, 1.0])
+    Interval(mean=2.0, low=1.0, high=4.0)
+    """
+    listed = np.array(list(values), dtype=float)
+    return Interval(float(listed.mean()), float(listed.min()), float(listed.max()))
+
+
+def widened(found: Interval, error: float) -> Interval:
+    """Return an interval over seeds with the error added that all seeds share, 1.96 σ, in quadrature.
+
+    Args:
+        found: an interval over seeds that were scored on the same tasks.
+        error: the standard error σ that comes from the sampling of these tasks.
+    """
+    below, above = (
+        float(np.hypot(half, NORMAL * error)) for half in (found.mean - found.low, found.high - found.mean)
+    )
+    return Interval(found.mean, found.mean - below, found.mean + above)
 
 
 def interval(values: Float[np.ndarray, " n"]) -> Interval:

@@ -1,9 +1,23 @@
-"""What the paper claims, what was measured, and the verdict: the table that closes every notebook."""
+"""What the paper claims, what was measured, and the verdict: the table of every page.
+
+Every verdict is decided from intervals, by one rule (`decide`):
+
+- a claim *holds* if the 95 % interval of what was measured lies where the claim puts it;
+- it *does not hold* if the interval lies outside;
+- otherwise the runs have *not decided* it.
+
+"Greater" and "smaller" put a difference on one side of 0. "Alike" puts it within a margin, which is fixed
+before the runs, or said to be set after them. What is exact, such as the errors of all cases, is an interval
+too: from the least to the largest value found (`intervals.span`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
+
+from companion.intervals import Interval
 
 HOLDS, FAILS, PARTLY = "holds", "does not hold", "holds in part"
 OPEN = "not decided"
@@ -18,7 +32,7 @@ class Claim:
         name: short name of the claim.
         paper: what the paper says, in our words.
         measured: what came out, with its budget and interval.
-        verdict: `HOLDS`, `FAILS` or `PARTLY`, as `verdict` gives it, or `OPEN`.
+        verdict: what `decide`, `every` or `jointly` makes of it.
     """
 
     name: str
@@ -27,26 +41,41 @@ class Claim:
     verdict: str
 
 
-def verdict(*conditions: bool) -> str:
-    """Return the verdict on a claim that is true if all conditions are.
+def decide(found: Interval, *, above: float = -inf, below: float = inf) -> str:
+    """Return the verdict on the claim that a quantity lies strictly between `above` and `below`.
 
-    >>> verdict(True), verdict(False), verdict(True, False)
-    ('holds', 'does not hold', 'holds in part')
-    """
-    if all(conditions):
-        return HOLDS
-    return PARTLY if any(conditions) else FAILS
+    Bounds that an interval touches are not crossed, so such a claim is open. So is one whose interval is not
+    a number, as where runs diverged, and one that was never measured (`intervals.UNMEASURED`).
 
-
-def verdict_on_sign(low: float, high: float) -> str:
-    """Return the verdict on the claim that a quantity is positive, from its interval: open if that holds 0.
-
-    >>> verdict_on_sign(0.2, 1.0), verdict_on_sign(-1.0, -0.2), verdict_on_sign(-0.2, 1.0)
+    >>> gain, alike = Interval(0.5, 0.2, 0.8), Interval(0.1, -0.4, 0.6)
+    >>> decide(gain, above=0), decide(gain, below=0), decide(alike, above=0)
     ('holds', 'does not hold', 'not decided')
+    >>> decide(alike, above=-1, below=1), decide(gain, above=1, below=3)
+    ('holds', 'does not hold')
     """
-    if low > 0:
+    if above < found.low and found.high < below:
         return HOLDS
-    return FAILS if high < 0 else OPEN
+    return FAILS if found.high < above or found.low > below else OPEN
+
+
+def every(*verdicts: str) -> str:
+    """Return the verdict on a universal claim: one case that does not hold refutes it.
+
+    >>> every(HOLDS, HOLDS), every(HOLDS, OPEN), every(HOLDS, OPEN, FAILS)
+    ('holds', 'not decided', 'does not hold')
+    """
+    if FAILS in verdicts:
+        return FAILS
+    return HOLDS if verdicts and set(verdicts) == {HOLDS} else OPEN
+
+
+def jointly(*verdicts: str) -> str:
+    """Return the verdict on several statements made in one claim, of which some may hold and others not.
+
+    >>> jointly(HOLDS, FAILS), jointly(FAILS, FAILS), jointly(HOLDS, OPEN)
+    ('holds in part', 'does not hold', 'not decided')
+    """
+    return PARTLY if {HOLDS, FAILS} <= set(verdicts) else every(*verdicts)
 
 
 def table(claims: Sequence[Claim]) -> str:

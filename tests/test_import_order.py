@@ -35,7 +35,7 @@ FLOORS = {
         *("figures", "claims"),
     ],
     "companion.expansion": ["polynomial", "problems", "remainders", "regime", "figures", "claims"],
-    "companion.avg_grad_inner": ["coefficients", "draws", "training", "figures", "claims"],
+    "companion.avg_grad_inner": ["coefficients", "draws", "training", "course", "figures", "claims"],
     "companion.implicit": ["linear_systems", "meta_gradient"],
     "companion.descendants": [
         *("rounds", "averaging", "diloco", "step_sizes", "regularizer", "proximal"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metalib.derivatives import MinibatchLoss, gradient, hvp
 from metalib.inner import inner_loop
-from metalib.meta_gradients import reptile
+from metalib.methods import METHODS
 from metalib.optimizers import SGD
 from metalib.params import (
     Params,
@@ -31,7 +31,6 @@ from metalib.params import (
 from metalib.rng import generator
 from metalib.tasks.family import BLOCK
 from metalib.tasks.sine import AMPLITUDE, Sine, grid
-from metalib.theory.taylor import predicted_coefficients
 from metalib.training.config import TrainingConfig
 from metalib.training.outer import outer_step
 
@@ -44,37 +43,43 @@ FAMILY = Sine(dtype="float64")
 PROBE_SEED = 0
 
 
-def reptile_and_joint(iterations: int) -> list[TrainingConfig]:
-    """Return the two runs that are followed: Reptile with the demo's k and α, and joint training.
+def followed(algorithms: Sequence[str], iterations: int) -> list[TrainingConfig]:
+    """Return the runs that are followed, with the demo's k and α.
 
-    Joint training uses g_1 alone; k times Reptile's ε gives it the same step along AvgGrad.
+    Reptile has the demo's ε. All others hold AvgGrad once and not k times; k times Reptile's ε gives them the
+    same step along it.
+
+    Args:
+        algorithms: "reptile", "maml", "fomaml" or "joint".
+        iterations: outer iterations.
     """
-    reptile_run = TrainingConfig(
-        "reptile",
-        k=K,
-        alpha=ALPHA,
-        tasks=TASKS,
-        iterations=iterations,
-        epsilon=EPSILON,
-        epsilon_final=EPSILON,
-    )
+    steps = {name: EPSILON if name == "reptile" else K * EPSILON for name in algorithms}
     return [
-        reptile_run,
-        replace(reptile_run, algorithm="joint", epsilon=K * EPSILON, epsilon_final=K * EPSILON),
+        TrainingConfig(
+            name, k=K, alpha=ALPHA, tasks=TASKS, iterations=iterations, epsilon=step, epsilon_final=step
+        )
+        for name, step in steps.items()
     ]
 
 
-def snapshots(start: Params, checkpoints: Sequence[int] = CHECKPOINTS) -> dict[str, dict[int, Params]]:
-    """Train by Reptile and jointly, from the same φ and on the same tasks, and keep φ on the way.
+def snapshots(
+    start: Params,
+    checkpoints: Sequence[int] = CHECKPOINTS,
+    algorithms: Sequence[str] = ("reptile", "joint"),
+    seed: int = 0,
+) -> dict[str, dict[int, Params]]:
+    """Train from the same φ and on the same tasks, and keep φ on the way.
 
     Args:
         start: φ before training, a stack of one in float64.
         checkpoints: outer iterations after which φ is kept, in increasing order.
+        algorithms: which methods train.
+        seed: of the tasks.
 
     Returns:
-        `{"reptile" or "joint": {iteration: φ, a stack of one}}`.
+        `{algorithm: {iteration: φ, a stack of one}}`.
     """
-    configs = reptile_and_joint(max(checkpoints[-1], 1))
+    configs = followed(algorithms, max(checkpoints[-1], 1))
     step = outer_step(configs, TASKS, torch.device("cpu"), torch.float64)
     epsilons = torch.tensor([config.epsilon for config in configs], dtype=torch.float64)
     state = step.initial_state(repeat(start, len(configs)))
@@ -86,7 +91,7 @@ def snapshots(start: Params, checkpoints: Sequence[int] = CHECKPOINTS) -> dict[s
                 kept[config.algorithm][iteration] = select(state.phi, slice(run, run + 1))
         if iteration % BLOCK == 0:
             # [BLOCK, tasks, k, batch, 1]; the tasks of an iteration are stacked, once per run.
-            arrays = FAMILY.sample(0, iteration // BLOCK, TASKS, K)
+            arrays = FAMILY.sample(seed, iteration // BLOCK, TASKS, K)
             sampled = {name: torch.from_numpy(array) for name, array in arrays.items()}
         now = {
             name: array[iteration % BLOCK].repeat(len(configs), 1, 1, 1) for name, array in sampled.items()
@@ -96,9 +101,9 @@ def snapshots(start: Params, checkpoints: Sequence[int] = CHECKPOINTS) -> dict[s
     return kept
 
 
-def displaced_start(offset: float) -> Params:
+def displaced_start(offset: float, seed: int = 0) -> Params:
     """Return the random initialization with `offset` added to the output bias: off the joint minimum."""
-    phi = FAMILY.initialize(0)
+    phi = FAMILY.initialize(seed)
     return {name: value + offset if name == "bias_2" else value for name, value in phi.items()}
 
 
@@ -171,19 +176,19 @@ class Probe:
         return float(self.weights @ pairs) / (K * (K - 1)), float(self.weights @ squares) / K
 
 
-def composition(phi: Params, probe: Probe, alpha: float = ALPHA) -> dict[str, float]:
-    """Compare Reptile's expected update at φ with AvgGrad and AvgGradInner.
+def composition(phi: Params, probe: Probe, alpha: float = ALPHA, method: str = "reptile") -> dict[str, float]:
+    """Compare a method's expected update at φ with AvgGrad and AvgGradInner.
 
     Returns:
-        `loss`: E L(φ). `avg_grad` and `inner`: the lengths of the prediction's two terms, k ‖AvgGrad‖ and
-        ½k(k−1)α ‖AvgGradInner‖. `cos avg_grad` and `cos inner`: cosine of E[g_Reptile] with AvgGrad and with
-        −AvgGradInner. `cos prediction`: its cosine with the whole prediction. `inner product`:
+        `loss`: E L(φ). `avg_grad` and `inner`: the lengths of the prediction's two terms, for
+        Reptile k ‖AvgGrad‖ and ½k(k−1)α ‖AvgGradInner‖. `cos avg_grad` and `cos inner`: cosine of the update
+        with AvgGrad and with −AvgGradInner. `cos prediction`: its cosine with the whole prediction. `inner product`:
         E[ḡ_1·ḡ_2]. `agreement`: E[ḡ_1·ḡ_2] / E‖ḡ_1‖².
     """
     run = inner_loop(probe.losses, probe.start(phi), SGD(alpha))
-    update = probe.mean(reptile(run))
+    update = probe.mean(METHODS[method].gradient(run))
     average, inner = probe.avg_grad(phi), probe.avg_grad_inner(phi)
-    expected = predicted_coefficients((1.0,) * K, alpha)
+    expected = METHODS[method].coefficients(K, alpha)
     first, second = scale(average, expected.avg_grad), scale(inner, expected.avg_grad_inner)
     inner_product, squared_norm = probe.inner_products(phi)
     return {
@@ -191,7 +196,7 @@ def composition(phi: Params, probe: Probe, alpha: float = ALPHA) -> dict[str, fl
         "avg_grad": norm(first).item(),
         "inner": norm(second).item(),
         "cos avg_grad": cosine(update, first).item(),
-        "cos inner": cosine(update, second).item(),
+        "cos inner": cosine(update, scale(inner, -1.0)).item(),
         "cos prediction": cosine(update, add(first, second)).item(),
         "inner product": inner_product,
         "agreement": inner_product / squared_norm,
