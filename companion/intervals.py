@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -32,24 +32,16 @@ class Interval(NamedTuple):
     def __format__(self, spec: str) -> str:
         """Write both numbers as asked for.
 
-        >>> f"{Interval(4.9, 4.5, 5.3):.1f}"
-        '4.9 ± 0.4'
+        >>> f"{Interval(4.9, 4.5, 5.3):.1f}", f"{Interval(4.9, 4.5, 5.3):+.1f}"
+        ('4.9 ± 0.4', '+4.9 ± 0.4')
         """
-        return f"{self.mean:{spec}} ± {(self.high - self.low) / 2:{spec}}" if spec else str(self)
+        if not spec:
+            return str(self)
+        return f"{self.mean:{spec}} ± {(self.high - self.low) / 2:{spec.removeprefix('+')}}"
 
 
 UNMEASURED = Interval(float("nan"), float("-inf"), float("inf"))
 """Of what no run has measured: anything is possible."""
-
-
-def span(values: Iterable[float]) -> Interval:
-    """Return the range of values that are exact, such as the errors of all cases; its mean is their mean.
-
-    >>> span([1.0, 4.0, 1.0])
-    Interval(mean=2.0, low=1.0, high=4.0)
-    """
-    listed = np.array(list(values), dtype=float)
-    return Interval(float(listed.mean()), float(listed.min()), float(listed.max()))
 
 
 def widened(found: Interval, error: float) -> Interval:

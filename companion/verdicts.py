@@ -7,13 +7,12 @@ Every verdict is decided from intervals, by one rule (`decide`):
 - otherwise the runs have *not decided* it.
 
 "Greater" and "smaller" put a difference on one side of 0. "Alike" puts it within a margin, which is fixed
-before the runs, or said to be set after them. What is exact, such as the errors of all cases, is an interval
-too: from the least to the largest value found (`intervals.span`).
+before the runs, or said to be set after them. What is exact has an interval of length 0: its value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -41,7 +40,7 @@ class Claim:
     verdict: str
 
 
-def decide(found: Interval, *, above: float = -inf, below: float = inf) -> str:
+def decide(found: Interval | float, *, above: float = -inf, below: float = inf) -> str:
     """Return the verdict on the claim that a quantity lies strictly between `above` and `below`.
 
     Bounds that an interval touches are not crossed, so such a claim is open. So is one whose interval is not
@@ -53,9 +52,10 @@ def decide(found: Interval, *, above: float = -inf, below: float = inf) -> str:
     >>> decide(alike, above=-1, below=1), decide(gain, above=1, below=3)
     ('holds', 'does not hold')
     """
-    if above < found.low and found.high < below:
+    low, high = (found.low, found.high) if isinstance(found, Interval) else (found, found)
+    if above < low and high < below:
         return HOLDS
-    return FAILS if found.high < above or found.low > below else OPEN
+    return FAILS if high < above or low > below else OPEN
 
 
 def every(*verdicts: str) -> str:
@@ -67,6 +67,15 @@ def every(*verdicts: str) -> str:
     if FAILS in verdicts:
         return FAILS
     return HOLDS if verdicts and set(verdicts) == {HOLDS} else OPEN
+
+
+def each(found: Iterable[Interval | float], *, above: float = -inf, below: float = inf) -> str:
+    """Return the verdict on the claim that every one of several quantities lies between the bounds.
+
+    >>> each([1.0, 2.0], above=0), each([1.0, -2.0], above=0)
+    ('holds', 'does not hold')
+    """
+    return every(*(decide(one, above=above, below=below) for one in found))
 
 
 def jointly(*verdicts: str) -> str:

@@ -182,8 +182,8 @@ def composition(phi: Params, probe: Probe, alpha: float = ALPHA, method: str = "
     Returns:
         `loss`: E L(φ). `avg_grad` and `inner`: the lengths of the prediction's two terms, for
         Reptile k ‖AvgGrad‖ and ½k(k−1)α ‖AvgGradInner‖. `cos avg_grad` and `cos inner`: cosine of the update
-        with AvgGrad and with −AvgGradInner. `cos prediction`: its cosine with the whole prediction. `inner product`:
-        E[ḡ_1·ḡ_2]. `agreement`: E[ḡ_1·ḡ_2] / E‖ḡ_1‖².
+        with AvgGrad and with −AvgGradInner. `cos prediction`: its cosine with the whole prediction.
+        `inner product`: E[ḡ_1·ḡ_2]. `agreement`: E[ḡ_1·ḡ_2] / E‖ḡ_1‖².
     """
     run = inner_loop(probe.losses, probe.start(phi), SGD(alpha))
     update = probe.mean(METHODS[method].gradient(run))

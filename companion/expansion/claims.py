@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from companion.expansion.regime import local_order
-from companion.verdicts import Claim, verdict
+from companion.verdicts import Claim, each, every, jointly
 
 EXACT = 1e-12
 """Relative distances below this are roundoff."""
@@ -51,9 +51,10 @@ class Evidence:
         """Return the slopes of the remainders of the expansion up to that order in α."""
         return self.slopes[self.slopes.order == order].slope
 
-    def has_the_expected_slopes(self, order: int) -> bool:
-        """Say whether every remainder of that order falls one power of α faster."""
-        return bool(((self.slopes_of(order) - (order + 1)).abs() < ORDER).all())
+
+def of_order(found: Iterable[float], expected: float) -> str:
+    """Return the verdict on the claim that all fitted orders are the one that theory gives."""
+    return each(found, above=expected - ORDER, below=expected + ORDER)
 
 
 def inner_gradients_expand_as_in_eq_13_to_16(evidence: Evidence) -> Claim:
@@ -63,7 +64,7 @@ def inner_gradients_expand_as_in_eq_13_to_16(evidence: Evidence) -> Claim:
         "eq-13-16",
         "an inner gradient is $\\bar g_i - \\alpha \\bar H_i \\sum_{j<i} \\bar g_j$ up to $O(\\alpha^2)$",
         f"each line's remainder has order {shown.min().min():.2f} to {shown.max().max():.2f}",
-        verdict(bool((evidence.line_orders - 2).abs().max().max() < ORDER)),
+        of_order(evidence.line_orders.to_numpy().ravel(), 2),
     )
 
 
@@ -76,7 +77,7 @@ def maml_is_the_ordered_product_of_eq_17_to_21(evidence: Evidence) -> Claim:
         "MAML's gradient is the ordered product of $I - \\alpha L''_j(\\phi_j)$ applied to $g_k$",
         f"equals autograd to {'1e-12' if product < EXACT else 'worse than 1e-12'} relative; "
         f"the swapped order is off by up to {swapped.max():.0e}",
-        verdict(bool(product < EXACT and swapped.min() > 1e-8)),
+        every(each(evidence.products["Eq. 21"], below=EXACT), each(swapped, above=1e-8)),
     )
 
 
@@ -90,10 +91,9 @@ def the_leading_order_expansions_hold(evidence: Evidence) -> Claim:
         "leading-order expansions of MAML, FOMAML and Reptile",
         f"slope {spread[1]} with the Hessian term, {spread[0]} without; "
         "exact on quadratics at k = 2, MAML up to the term predicted",
-        verdict(
-            *(evidence.has_the_expected_slopes(order) for order in (0, 1)),
-            exact["FOMAML"] < EXACT,
-            exact["MAML minus its predicted remainder"] < EXACT,
+        every(
+            *(of_order(evidence.slopes_of(order), order + 1) for order in (0, 1)),
+            each([exact["FOMAML"], exact["MAML minus its predicted remainder"]], below=EXACT),
         ),
     )
 
@@ -104,7 +104,7 @@ def the_series_holds_for_small_alpha_k(evidence: Evidence) -> Claim:
         "small αk",
         "the series holds for small αk",
         "yes, on smooth losses: the remainder falls as $\\alpha^2$",
-        verdict(evidence.has_the_expected_slopes(1)),
+        of_order(evidence.slopes_of(1), 2),
     )
 
 
@@ -118,7 +118,7 @@ def alpha_k_is_small_in_the_papers_experiments(evidence: Evidence) -> Claim:
         f"{demo[TRAINED]:.1g}; section 6.2 network at random weights, on one task of made-up "
         f"characters, {section_6.against_term.min():.1g} or more, "
         f"with a remainder {section_6.relative.min():.0f} times the gradient or more",
-        verdict(demo[RANDOM] < SMALL, bool(section_6.against_term.min() < SMALL)),
+        jointly(each([demo[RANDOM]], below=SMALL), each(section_6.against_term, below=SMALL)),
     )
 
 
@@ -136,7 +136,7 @@ def the_series_holds_with_relu(evidence: Evidence) -> Claim:
         "not discussed",
         f"order {order:.1f} instead of 2 where units switch; on average "
         f"{missing.min():.1f} to {missing.max():.1f} of the Hessian term is missing",
-        verdict(bool(abs(order - 2) < ORDER), bool(missing.max() < SMALL)),
+        jointly(of_order([float(order)], 2), each(missing, below=SMALL)),
     )
 
 

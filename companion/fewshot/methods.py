@@ -140,6 +140,22 @@ METHODS, METHODS_GLYPHS = on_both_pools(
 )
 
 
+def named(reptile: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Return the 5-way accuracies of all methods in one table, `algorithm` naming the method.
+
+    "pretraining-head" is pre-training whose features stay as they are while a new head is fitted to them,
+    "pretraining-nearest" the nearest class mean of these features.
+
+    Args:
+        reptile: the table `accuracy` of `table2.TABLE_2`.
+        others: the table `accuracy` of `METHODS`.
+    """
+    # Pre-training and joint training are both "joint" to the outer loop; the method tells them apart.
+    moved = others.get("fine_tuned", pd.Series("all", others.index))
+    names = others.method + moved.map({"head": "-head", "nothing": "-nearest"}).fillna("")
+    return pd.concat([reptile[reptile.ways == WAYS], others.assign(algorithm=names)])
+
+
 def by_method(reptile: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracy of every method on 5-way test classes, mean and interval over the seeds.
 
@@ -148,13 +164,8 @@ def by_method(reptile: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
         others: the table `accuracy` of `METHODS`.
 
     Returns:
-        Per `shots`, `algorithm` and `mode`: `mean`, `low`, `high`. "pretraining-head" is pre-training whose
-        features stay as they are while a new head is fitted to them, "pretraining-nearest" the nearest class
-        mean of these features.
+        Per `shots`, `algorithm` (as in `named`) and `mode`: `mean`, `low`, `high`.
     """
-    # Pre-training and joint training are both "joint" to the outer loop; the method tells them apart.
-    moved = others.get("fine_tuned", pd.Series("all", others.index))
-    names = others.method + moved.map({"head": "-head", "nothing": "-nearest"}).fillna("")
-    both = pd.concat([reptile[reptile.ways == WAYS], others.assign(algorithm=names)])
+    both = named(reptile, others)
     chosen = both[(both.classes == "test") & (both["mode"] != "difference")]
     return over_seeds(chosen, ["shots", "algorithm", "mode"], "accuracy")

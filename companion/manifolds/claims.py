@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from companion.verdicts import Claim, verdict
+from companion.verdicts import Claim, decide, each, every, jointly
 
 FINITE_DIFFERENCES = 1e-8
 NEAR = 0.01
@@ -49,7 +49,7 @@ def the_gradient_of_half_squared_distance(evidence: Evidence) -> Claim:
         "the gradient of ½D² is φ − P(φ) at almost all points",
         f"finite differences agree to {'1e-8' if largest < FINITE_DIFFERENCES else 'worse than 1e-8'} "
         f"on {len(evidence.checked)} manifolds",
-        verdict(bool(largest < FINITE_DIFFERENCES)),
+        each(evidence.checked["largest difference"], below=FINITE_DIFFERENCES),
     )
 
 
@@ -62,7 +62,7 @@ def alternating_moves_converge(evidence: Evidence) -> Claim:
         "alternating moves converge to the least mean squared distance",
         f"ε → 0: within {annealed.max():.3f} from every start; constant ε: a cycle of predicted size "
         f"{constant.min():.2f} to {constant.max():.2f} around it",
-        verdict(bool(annealed.max() < NEAR), bool(constant.max() < NEAR)),
+        jointly(each(annealed, below=NEAR), each(constant, below=NEAR)),
     )
 
 
@@ -75,7 +75,10 @@ def one_step_or_many_end_in_the_same_point(evidence: Evidence) -> Claim:
         "on ½D² yes, and the paths are those of shorter exact moves; on other losses the point depends on k: "
         f"E[½D²] there is {by_k.iloc[0]:.2f} for k = {by_k.index[0]} and {by_k['exact']:.2f} "
         "for exact projections",
-        verdict(bool(evidence.inner["limit"].max() < NEAR), bool(abs(by_k.iloc[0] - by_k["exact"]) < NEAR)),
+        jointly(
+            each(evidence.inner["limit"], below=NEAR),
+            each((by_k.iloc[:-1] - by_k["exact"]).abs(), below=NEAR),
+        ),
     )
 
 
@@ -89,7 +92,10 @@ def reptile_seeks_a_point_and_not_a_manifold(evidence: Evidence) -> Claim:
         f"joint training ends from φ₁ = {joint['end 1'].min():.1f} to {joint['end 1'].max():.1f}, "
         f"all with expected loss {joint['expected loss'].mean():.3f}; "
         "Reptile always at the origin (parallel solution sets are an exception)",
-        verdict(bool(np.ptp(joint["end 1"]) > 1), bool(exact[["end 1", "end 2"]].abs().max().max() < 1e-6)),
+        every(
+            decide(float(np.ptp(joint["end 1"])), above=1),
+            each(exact[["end 1", "end 2"]].abs().to_numpy().ravel(), below=1e-6),
+        ),
     )
 
 
@@ -102,7 +108,10 @@ def k_steps_can_take_the_place_of_the_projection(evidence: Evidence) -> Claim:
         "partial minimization can take the place of the projection",
         f"k steps go to another point (up to {farther:.0%} farther) and weigh tasks by how fast they are "
         "learned; k = 1 is joint training, k → ∞ the paper's picture",
-        verdict(bool(by_k.is_monotonic_decreasing), bool(abs(by_k.iloc[-2] - by_k["exact"]) < 0.001)),
+        jointly(
+            each(-by_k.diff().iloc[1:-1], above=0),
+            decide(abs(by_k.iloc[-2] - by_k["exact"]), below=0.001),
+        ),
     )
 
 

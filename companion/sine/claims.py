@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,22 @@ from companion.results import Result, load_result
 from companion.sine.summaries import (
     MATCHED,
     above_zero_function,
+    ahead,
+    ahead_by_median,
     beyond_by_step,
     by_inner_steps,
     by_step,
+    excess,
+    log_ratio,
+    one,
 )
-from companion.verdicts import Claim, verdict
+from companion.verdicts import Claim, decide, each, jointly
 from metalib.tasks.sine import zero_function_error
 
 UNIT, ADAM_UNIT = "tanh-interpolate", "tanh-adam"
 """The runs that the claims speak of, by how the outer step is taken."""
+JOINT = 0.05
+"""Part of the zero function's error within which an error after adapting counts as that of joint training."""
 NEAR_ZERO = 0.2
 """An excess over the zero function's error, 4.25, that we call none."""
 ALIKE = (0.8, 1.25)
@@ -56,6 +64,10 @@ class Evidence:
         names = ("sine-figure-1", "sine-inner-steps", "sine-meta-batch")
         return cls(*(load_result(results / name / budget) for name in names))
 
+    def runs(self, algorithm: str, step: int, unit: str = UNIT) -> pd.DataFrame:
+        """Return one method of Figure 1 after some gradient steps, a row per seed."""
+        return one(self.figure_1, step, unit=unit, algorithm=algorithm)
+
     @cached_property
     def errors(self) -> pd.DataFrame:
         """Mean squared errors of Figure 1 by unit, algorithm and step."""
@@ -83,8 +95,9 @@ def joint_training_learns_the_zero_function(evidence: Evidence) -> Claim:
         f"joint training before adapting: {gap:.2f} from the zero function; "
         f"after 10 steps {tanh.loc[('joint', 10), 'mean']:.2f}, "
         f"Reptile {tanh.loc[('reptile', 10), 'mean']:.2f}",
-        verdict(
-            bool(gap < NEAR_ZERO), bool(tanh.loc[("joint", 10), "low"] > tanh.loc[("reptile", 10), "high"])
+        jointly(
+            decide(excess(evidence.runs("joint", 0)), above=-NEAR_ZERO, below=NEAR_ZERO),
+            decide(ahead(evidence.runs("reptile", 10), evidence.runs("joint", 10)), above=0),
         ),
     )
 
@@ -97,7 +110,11 @@ def the_initialization_predicts_about_zero(evidence: Evidence) -> Claim:
         "for MAML and Reptile",
         f"tanh, excess over the zero function: Reptile {gaps['reptile']:+.2f}, "
         f"MAML {gaps['maml']:+.2f} (floor {zero_function_error():.2f})",
-        verdict(*(bool(abs(gaps[name]) < NEAR_ZERO) for name in ("reptile", "maml"))),
+        each(
+            (excess(evidence.runs(name, 0)) for name in ("reptile", "maml")),
+            above=-NEAR_ZERO,
+            below=NEAR_ZERO,
+        ),
     )
 
 
@@ -110,7 +127,10 @@ def maml_and_reptile_fit_the_sine(evidence: Evidence) -> Claim:
         "Fig. 1",
         f"after 32 steps: MAML {after['maml']['mean']:.2f}, Reptile {after['reptile']['mean']:.2f}, "
         f"random {after['random']['mean']:.2f}",
-        verdict(*(bool(after[name].high < after["random"].low) for name in ("maml", "reptile"))),
+        each(
+            (ahead(evidence.runs(name, 32), evidence.runs("random", 32)) for name in ("maml", "reptile")),
+            above=0,
+        ),
     )
 
 
@@ -123,21 +143,27 @@ def they_infer_the_curve_away_from_the_points(evidence: Evidence) -> Claim:
         "Fig. 1",
         f"median error on the unseen half after 32 steps: MAML {after['maml']['mean']:.2f}, "
         f"Reptile {after['reptile']['mean']:.2f}, random {after['random']['mean']:.2f}",
-        verdict(*(bool(after[name].high < after["random"].low) for name in ("maml", "reptile"))),
+        each(
+            (ahead_by_median(evidence.figure_1, UNIT, name, "random", 32) for name in ("maml", "reptile")),
+            above=0,
+        ),
     )
 
 
 def one_step_reptile_is_joint_training(evidence: Evidence) -> Claim:
     """Reptile with k = 1 stays at the zero function's error; k = 2 is clearly below."""
     rows: Any = by_inner_steps(evidence.inner_steps).set_index(["rule", "steps"]).loc[MATCHED]
+    first, second = (
+        one(evidence.inner_steps, 10, algorithm="combination", steps=k, epsilon=0.5 / k) for k in (1, 2)
+    )
     return Claim(
         "Reptile with k = 1 is joint training, with k ≥ 2 it is not",
         "Eqs. 6, 7",
         f"after 10 steps: k = 1 {rows.loc[1, 'mean']:.2f}, k = 2 {rows.loc[2, 'mean']:.2f}, "
         f"k = 5 {rows.loc[5, 'mean']:.2f}",
-        verdict(
-            bool(rows.loc[1, "mean"] > 0.95 * zero_function_error()),
-            bool(rows.loc[2, "high"] < rows.loc[1, "low"]),
+        jointly(
+            decide(excess(first), above=-JOINT * zero_function_error(), below=JOINT * zero_function_error()),
+            decide(ahead(second, first), above=0),
         ),
     )
 
@@ -154,10 +180,14 @@ def maml_and_reptile_perform_alike(evidence: Evidence) -> Claim:
         f"Reptile {tanh.loc[('reptile', 10), 'mean']:.2f}; Adam: MAML {adam.loc[('maml', 10), 'mean']:.3f}, "
         f"Reptile {adam.loc[('reptile', 10), 'mean']:.3f} "
         f"(FOMAML {adam.loc[('fomaml', 10), 'mean']:.3f})",
-        verdict(
+        jointly(
             *(
-                bool(low < rows.loc[("maml", 10), "mean"] / rows.loc[("reptile", 10), "mean"] < high)
-                for rows in units
+                decide(
+                    log_ratio(evidence.runs("maml", 10, unit), evidence.runs("reptile", 10, unit)),
+                    above=log(low),
+                    below=log(high),
+                )
+                for unit in (UNIT, ADAM_UNIT)
             )
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from companion.intervals import over_seeds
+from companion.intervals import Interval, interval, over_seeds, widened
 from companion.results import Result
 
 BY_RUN = ["unit", "activation", "outer", "algorithm"]
@@ -54,3 +54,56 @@ def by_schedule(meta_batch: Result) -> pd.DataFrame:
     whole = scored(meta_batch, "whole")
     chosen = whole[(whole.algorithm == "reptile") & whole.step.isin((1, 10, 32))]
     return over_seeds(chosen, ["schedule", "step"])
+
+
+def excess(adaptation: pd.DataFrame) -> Interval:
+    """Return the error minus that of the zero function on the same tasks, of one configuration.
+
+    All seeds are scored on the same tasks, so their spread says nothing of how these were sampled; the
+    standard error over tasks is added.
+
+    Args:
+        adaptation: a row per seed, as `one` chooses them.
+    """
+    return widened(interval(adaptation.excess.to_numpy()), float(adaptation.excess_standard_error.mean()))
+
+
+def one(result: Result, step: int, **facts: object) -> pd.DataFrame:
+    """Return the rows of one configuration after some gradient steps, one per seed, scored everywhere."""
+    rows = scored(result, "whole")
+    for fact, value in {"step": step, **facts}.items():
+        rows = rows[rows[fact] == value]
+    return rows.set_index("seed")
+
+
+def ahead(better: pd.DataFrame, worse: pd.DataFrame) -> Interval:
+    """Return by how much less one configuration errs than another, paired by seed.
+
+    Args:
+        better: its rows, as `one` chooses them.
+        worse: those of the other.
+
+    Returns:
+        Mean and interval over the seeds, widened by the standard errors over tasks of both. Both err on the
+        same tasks, and adding the two is the most that these can do.
+    """
+    error = better.mse_standard_error.mean() + worse.mse_standard_error.mean()
+    return widened(interval((worse.mse - better.mse).to_numpy()), float(error))
+
+
+def log_ratio(above: pd.DataFrame, below: pd.DataFrame) -> Interval:
+    """Return the logarithm of the ratio of two errors, paired by seed; widened as in `ahead`."""
+    error = sum((rows.mse_standard_error / rows.mse).mean() for rows in (above, below))
+    return widened(interval(np.log((above.mse / below.mse).to_numpy())), float(error))
+
+
+def ahead_by_median(result: Result, unit: str, better: str, worse: str, step: int) -> Interval:
+    """Return by how much less the median error is where nothing was seen, paired by seed.
+
+    The standard error of a median over tasks is not stored: this interval is over seeds alone.
+    """
+    rows = scored(result, "half")
+    wide = rows[(rows.unit == unit) & (rows.step == step)].pivot(
+        index="seed", columns="algorithm", values="median"
+    )
+    return interval((wide[worse] - wide[better]).to_numpy())
