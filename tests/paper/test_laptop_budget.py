@@ -43,6 +43,12 @@ def test_last_gradients_do_not_measurably_improve_with_more_minibatches(accuracy
     assert gain.low < 0 < gain.high < 3
 
 
+def test_at_equal_length_of_step_the_greater_gain_is_not_decided(evidence):
+    gain = of_gradients.gains_more(evidence, "average")
+    assert gain.low < 0 < gain.mean
+    assert gain.high > 5
+
+
 @pytest.mark.parametrize("lower", ["4-average", "2-last"])
 def test_at_equal_step_a_larger_share_of_avg_grad_inner_is_not_better(accuracy, lower):
     """g4 has share 3, its average 1.5, g2 share 1 and the same noise."""
