@@ -3,6 +3,7 @@
 One folder per page, called like its notebook. The rooms build on one another, and on `metalib`; each imports
 only from those above it in this list:
 
+    publishing       figures to take away: as SVG, PDF, PNG and table
     style            one look for all figures
     intervals        confidence intervals
     prose            numbers and tables that a notebook hands to its text

@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from companion.publishing import forms
 from metalib import methods
 from metalib.methods import METHODS, Look
 
@@ -72,6 +73,7 @@ def figure(rows: int = 1, columns: int = 1, height: float = 2.6, **options: Any)
     """
     apply()
     canvas, axes = plt.subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False, **options)
+    forms.activate()
     return canvas, list(axes.flat)
 
 

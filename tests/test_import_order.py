@@ -20,6 +20,7 @@ FLOORS = {
         *("outer_optimizers", "config", "shares", "minibatches", "outer", "checkpoints", "monitor", "loop"),
     ],
     "metalib.evaluation": ["regression", "classification"],
+    "companion.publishing": ["artists", "table", "forms"],
     "companion.running": ["experiment", "stacks", "workers", "runner", "distributed"],
     "companion.sine": ["scores", "experiments", "summaries", "figures", "claims"],
     "companion.glyphs": ["rendering", "figures"],

@@ -78,7 +78,7 @@ def pages(tmp_path: Path) -> Path:
     copy = tmp_path / "pages"
     for folder in ("book", "notebooks", "metalib", "companion", "tests", "results"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "*.npz"))
-    for file in ("_config.yml", "_toc.yml", "index.md"):
+    for file in ("_config.yml", "_toc.yml", "index.md", "CITATION.cff", "requirements.txt"):
         shutil.copy(ROOT / file, copy)
     return copy
 

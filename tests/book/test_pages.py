@@ -19,12 +19,21 @@ HARMLESS = (
 NARROW = 360
 """The width of a small telephone, in CSS pixels."""
 
+HEAVIEST = 2_000_000
+"""Bytes that the first visit of any page may transfer, all its pictures included."""
+
+SLOWEST = 2_000
+"""Milliseconds until any page answers."""
+
 PROBE = """() => ({
   mathematics: document.querySelectorAll('mjx-container').length,
   untypeset: [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container'))
     .map(e => e.textContent),
   wrong: [...document.querySelectorAll('mjx-merror')].map(e => e.getAttribute('data-mjx-error')),
   images: [...document.images].map(i => ({source: i.src, width: i.naturalWidth})),
+  bytes: [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+    .reduce((sum, entry) => sum + entry.transferSize, 0),
+  interactive: performance.getEntriesByType('navigation')[0].domInteractive,
 })"""
 
 LOAD_ALL_IMAGES = """() => Promise.all([...document.images].map(image => {
@@ -138,6 +147,9 @@ def test_page_is_whole_without_a_network(browser, book, site, page, scheme):
     source = soup(book / f"{page}.html")
     assert seen["mathematics"] >= len(source.select(".math"))
     assert len(seen["images"]) >= len(source.select("article img"))
+    if scheme == "http":
+        assert 0 < seen["bytes"] < HEAVIEST
+        assert seen["interactive"] < SLOWEST
 
 
 @pytest.mark.parametrize("page", pages())
