@@ -8,6 +8,7 @@ only from those above it in this list:
     intervals        confidence intervals
     prose            numbers and tables that a notebook hands to its text
     verdicts         paper, measured, verdict
+    revisions        which code decided the numbers of a result
     results          tables and arrays with where they came from
     budgets          how much work every experiment does
     running          the machinery that runs experiments
@@ -24,5 +25,6 @@ only from those above it in this list:
     playground       the pages to play with
     catalogue        all experiments by name
     upkeep           what lies in a folder of results, and how unfinished work is removed
-    endings          how the command line ends before its work is done
+    options          numbers and names as they are typed
+    endings          how the command line ends
 """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import io
 import os
 import re
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -14,16 +14,18 @@ import typer
 
 from companion import upkeep
 from companion.catalogue import EXPERIMENTS, find
-from companion.endings import Terminated, log, terminable
-from companion.running import runner
+from companion.endings import exit_code
+from companion.options import folder, numbers, real, real_number, whole, whole_number
+from companion.running import estimates, runner
 from companion.running.experiment import Experiment
+from companion.running.request import requested
 from companion.running.workers import cores
 from companion.sine import experiments as sine
 from companion.sine.scores import POINTS
 from metalib import __version__
 from metalib.data import miniimagenet as mini
 from metalib.data.omniglot import VARIABLE
-from metalib.errors import InputError, MetalibError, require
+from metalib.errors import require
 from metalib.optimizers import OPTIMIZERS
 from metalib.training.config import ALGORITHMS, TrainingConfig
 from metalib.training.outer_optimizers import OUTER_OPTIMIZERS
@@ -40,7 +42,9 @@ Omniglot = Annotated[str, typer.Option(envvar=VARIABLE, help="folder with its ar
 MiniImagenet = Annotated[str, typer.Option(envvar=mini.VARIABLE, help="folder with a copy, for table1")]
 Seeds = Annotated[str, typer.Option(help="seeds, separated by commas")]
 Results = Annotated[str, typer.Option(help="folder that holds all results")]
-Threads = Annotated[int, typer.Option(help="processor threads; these networks are too small for more than 1")]
+Threads = Annotated[int, whole("threads", "processor threads; these networks are too small for more than 1")]
+Again = Annotated[bool, typer.Option("--again", help="compute it although a result is there; replaces that")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be computed, and about how long")]
 
 
 @app.command("list")
@@ -61,7 +65,7 @@ def run(
     results: Results = "runs",
     threads: Threads = 1,
     jobs: Annotated[
-        int, typer.Option(help="runs side by side, one thread each; 0 for one per core, or one on a GPU")
+        int, whole("jobs", "runs side by side, one thread each; 0 for one per core, or one on a GPU")
     ] = 0,
     scheduler: Annotated[
         str,
@@ -69,6 +73,8 @@ def run(
     ] = "",
     omniglot: Omniglot = "",
     miniimagenet: MiniImagenet = "",
+    again: Again = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Run an experiment. Interrupt it at any time: the same command goes on where it stopped."""
     _use_threads(threads)
@@ -76,35 +82,37 @@ def run(
     os.environ.update({variable: folder for variable, folder in folders.items() if folder})
     if jobs == 0:
         jobs = cores() if device == "cpu" else 1
-    _run(find(name), budget, device, seeds, results, jobs, scheduler)
+    _run(find(name), budget, device, seeds, results, jobs, scheduler, again, dry_run)
 
 
 @app.command()
 def train(
     algorithm: Annotated[str, typer.Option(help=", ".join(ALGORITHMS))] = "reptile",
     weights: Annotated[str, typer.Option(help="c_1,…,c_k of a combination")] = "",
-    k: Annotated[int, typer.Option(help="inner steps")] = 5,
-    alpha: Annotated[float, typer.Option(help="inner step size")] = 0.02,
-    epsilon: Annotated[float, typer.Option(help="outer step size, falls linearly to --epsilon-final")] = 0.1,
-    epsilon_final: Annotated[float, typer.Option(help="outer step size at the end")] = 0.0,
-    iterations: Annotated[int, typer.Option(help="outer iterations")] = 3_000,
-    tasks: Annotated[int, typer.Option(help="tasks per outer iteration")] = 1,
+    k: Annotated[int, whole("k", "inner steps")] = 5,
+    alpha: Annotated[float, real("alpha", "inner step size")] = 0.02,
+    epsilon: Annotated[float, real("epsilon", "outer step size, falls linearly to --epsilon-final")] = 0.1,
+    epsilon_final: Annotated[float, real("epsilon_final", "outer step size at the end")] = 0.0,
+    iterations: Annotated[int, whole("iterations", "outer iterations")] = 3_000,
+    tasks: Annotated[int, whole("tasks", "tasks per outer iteration")] = 1,
     inner: Annotated[str, typer.Option(help=", ".join(OPTIMIZERS))] = "sgd",
-    beta1: Annotated[float, typer.Option(help="decay of an inner Adam's first moment")] = 0.0,
+    beta1: Annotated[float, real("beta1", "decay of an inner Adam's first moment")] = 0.0,
     outer: Annotated[str, typer.Option(help=", ".join(OUTER_OPTIMIZERS))] = "interpolate",
     activation: Annotated[str, typer.Option(help="tanh or relu")] = "tanh",
-    points: Annotated[int, typer.Option(help="points the learner sees in evaluation")] = POINTS,
-    evaluation_tasks: Annotated[int, typer.Option(help="unseen tasks it is scored on")] = 1_000,
+    points: Annotated[int, whole("points", "points the learner sees in evaluation")] = POINTS,
+    evaluation_tasks: Annotated[int, whole("evaluation_tasks", "unseen tasks it is scored on")] = 1_000,
     device: Device = "cpu",
     seeds: Seeds = "0",
     results: Results = "runs",
     threads: Threads = 1,
+    again: Again = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Train one configuration of your own on sine waves and score it."""
     _use_threads(threads)
     config = TrainingConfig(
         algorithm=algorithm,
-        weights=tuple(_numbers(weights, "weights")),
+        weights=tuple(numbers(weights, "weights", real_number)),
         k=k,
         alpha=alpha,
         epsilon=epsilon,
@@ -115,13 +123,14 @@ def train(
         beta1=beta1,
         outer=outer,
     )
-    _run(sine.custom(config, activation, points, evaluation_tasks), "custom", device, seeds, results)
+    experiment = sine.custom(config, activation, points, evaluation_tasks)
+    _run(experiment, "custom", device, seeds, results, again=again, dry_run=dry_run)
 
 
 @app.command()
 def status(results: Results = "runs") -> None:
     """Say of every experiment and budget whether its result is complete, unfinished or damaged."""
-    for found in upkeep.stocktaking(_folder(results)):
+    for found in upkeep.stocktaking(folder(results)):
         print(f"{found.experiment:30} {found.budget:7} {found.state}")
 
 
@@ -131,7 +140,7 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False,
 ) -> None:
     """Remove unfinished work, which could still be gone on with; results stay."""
-    place = _folder(results)
+    place = folder(results)
     begun = upkeep.begun(place)
     print("\n".join(begun) or f"nothing is unfinished in {place}")
     if begun and not yes:
@@ -155,57 +164,29 @@ def _run(
     results: str,
     jobs: int = 1,
     scheduler: str = "",
+    again: bool = False,
+    dry_run: bool = False,
 ) -> None:
-    numbers = _whole_numbers(seeds, "seeds")
-    place = _folder(results)
-    try:
-        result = runner.run(
-            experiment, budget, seeds=numbers, device=device, results=place, progress=True,
-            jobs=jobs, scheduler=scheduler,
-        )  # fmt: skip
-    except KeyboardInterrupt as stopped:
-        how, code = ("terminated", 143) if isinstance(stopped, Terminated) else ("interrupted", 130)
-        print(f"\ncompanion: {how}; the same command goes on from the last checkpoint", file=sys.stderr)
-        raise typer.Exit(code) from None
-    folder = place / experiment.name / budget
+    of_seeds = numbers(seeds, "seeds", whole_number)
+    place = folder(results)
+    if dry_run:
+        asked = requested(experiment, budget, of_seeds, device, place, jobs, scheduler)
+        print(estimates.plan(asked, jobs, again))
+        return
+    result = runner.run(
+        experiment, budget, seeds=of_seeds, device=device, results=place, progress=True,
+        jobs=jobs, scheduler=scheduler, again=again,
+    )  # fmt: skip
+    kept = place / experiment.name / budget
     for name, table in result.tables.items():
-        print(f"{folder / name}.csv  {len(table)} rows")
+        print(f"{kept / name}.csv  {len(table)} rows")
     if "adaptation" in result.tables:
         table = result.tables["adaptation"]
         chosen = table[table.step.isin((0, 1, 10, 32)) & (table.points == "whole")]
         keys = ["unit", "algorithm", "steps", "epsilon", "step"]
         means = chosen.groupby(keys, sort=False).mse.mean().unstack()
-        print(f"\nmean squared error after gradient steps, mean over {len(numbers)} seed(s)")
+        print(f"\nmean squared error after gradient steps, mean over {len(of_seeds)} seed(s)")
         print(means.round(3).to_string())
-
-
-def _numbers(text: str, name: str) -> list[float]:
-    try:
-        return [float(_plain(part)) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise InputError(f"{name} is {text!r}; write numbers separated by commas, such as 0,1,2") from None
-
-
-def _whole_numbers(text: str, name: str) -> list[int]:
-    try:
-        return [int(_plain(part)) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise InputError(
-            f"{name} is {text!r}; write whole numbers separated by commas, such as 0,1,2"
-        ) from None
-
-
-def _plain(part: str) -> str:
-    """Return a number as it was typed; Python would also take 1_0, and the digits of other scripts."""
-    if "_" in part or not part.isascii():
-        raise ValueError
-    return part
-
-
-def _folder(text: str) -> Path:
-    require(bool(text.strip()), "results is empty; name a folder, such as runs")
-    require("\0" not in text, "results holds a zero byte; name a folder, such as runs")
-    return Path(text)
 
 
 def _use_threads(threads: int) -> None:
@@ -224,16 +205,10 @@ def _as_typed(message: str) -> str:
 
 def main() -> None:
     """Run the command line; an error becomes one line: exit code 2 if made on purpose, 1 if unexpected."""
-    try:
-        with terminable():
-            app()
-    except MetalibError as error:
-        print(f"companion: {_as_typed(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except Exception as error:
-        kind = type(error).__name__
-        print(f"companion: unexpected {kind}; report it with its log, {log(error)}", file=sys.stderr)
-        sys.exit(1)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # one that knows no × shows it escaped
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(exit_code(lambda: app(standalone_mode=False), _as_typed))
 
 
 if __name__ == "__main__":

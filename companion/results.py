@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from dataclasses import dataclass, field
@@ -13,11 +14,14 @@ import pandas as pd
 import torch
 
 import metalib
+from companion.revisions import other_code, without_revisions
 from metalib.errors import StoreError
 from metalib.store import digest, read_npz, sha256, written_beside
 
 PROVENANCE = "provenance.json"
 ARRAYS = "arrays.npz"
+_SEAL = b',\n "sha256": "'
+"""Precedes the last entry of a provenance: the SHA-256 of everything before it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def environment(device: str) -> dict[str, str]:
 def save_result(folder: Path, result: Result) -> None:
     """Write a result into its own folder, all or nothing: one CSV per table, arrays, provenance.
 
-    The provenance lists the SHA-256 of every file, and the digest of its `config`.
+    The provenance lists the columns of every table and the SHA-256 of every file, and ends in that of itself.
     """
     with written_beside(folder) as temporary:
         temporary.mkdir()
@@ -60,44 +64,67 @@ def save_result(folder: Path, result: Result) -> None:
         if result.arrays:
             np.savez(temporary / ARRAYS, **result.arrays)  # type: ignore[arg-type]
         files = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
-        provenance = {**result.provenance, "files": files}
-        (temporary / PROVENANCE).write_text(json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
+        columns = {name: list(map(str, table.columns)) for name, table in result.tables.items()}
+        provenance = {**result.provenance, "columns": columns, "files": files}
+        (temporary / PROVENANCE).write_bytes(sealed(provenance))
 
 
-def load_result(folder: Path, config: Any = None) -> Result:
+def load_result(folder: Path, config: Any = None, *, of_other_code: bool = False) -> Result:
     """Read a result and check that it is whole, and the one that was asked for.
 
     Args:
         folder: where `save_result` put it.
         config: what the result must have been computed from; any if `None`.
+        of_other_code: whether to read a result, too, that code of other revisions made.
 
     Raises:
-        StoreError: if the result is missing, damaged, or was computed from another configuration.
+        StoreError: if the result is missing, damaged, or was computed from another configuration, or by
+            code that has been revised since.
     """
-    remedy = f"delete {folder} to compute it again"
-    provenance, files = _provenance(folder, remedy)
+    remedy = f"delete {folder} or give --again to compute it again"
+    provenance, columns, files = _provenance(folder, remedy)
     for name, expected in files.items():
         path = folder / name
         if not path.is_file():
             raise StoreError(f"{path} is missing; {remedy}")
         if _sha256(path) != expected:
             raise StoreError(f"{path} is damaged: its SHA-256 is not the one in {PROVENANCE}; {remedy}")
-    if config is not None and digest(provenance.get("config")) != digest(config):
+    made_of = provenance.get("config")
+    if config is not None and digest(without_revisions(made_of)) != digest(without_revisions(config)):
         raise StoreError(
             f"{folder} holds a result of another configuration; {remedy}, or name another folder"
         )
+    if not of_other_code and (other := other_code(made_of)):
+        raise StoreError(f"{folder} holds a result of other code ({other}); {remedy}, or name another folder")
     tables = {name[:-4]: _table(folder / name, remedy) for name in files if name.endswith(".csv")}
+    for name, table in tables.items():
+        if columns is not None and list(table.columns) != columns.get(name):
+            found, wanted = list(table.columns), columns.get(name)
+            raise StoreError(f"{folder / name}.csv has columns {found} instead of {wanted}; {remedy}")
     arrays = read_npz(folder / ARRAYS) if ARRAYS in files else {}
     return Result(tables, arrays, provenance)
 
 
-def _provenance(folder: Path, remedy: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the provenance of a result, and the SHA-256 of each of its files."""
+def sealed(provenance: dict[str, Any]) -> bytes:
+    """Return a provenance as JSON, whose last entry is the SHA-256 of everything before it."""
+    return _ended(json.dumps(provenance, indent=1, ensure_ascii=False).removesuffix("\n}").encode())
+
+
+def _ended(text: bytes) -> bytes:
+    """Return a JSON object that lacks its end, ended by the SHA-256 of what is there."""
+    return text + _SEAL + hashlib.sha256(text).hexdigest().encode() + b'"\n}\n'
+
+
+def _provenance(
+    folder: Path, remedy: str
+) -> tuple[dict[str, Any], dict[str, list[str]] | None, dict[str, str]]:
+    """Return the provenance of a result, the columns of its tables if it names them, and its files."""
     path = folder / PROVENANCE
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"{folder} is a file where the folder of a result belongs; move it away")
     try:
-        provenance = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        provenance = json.loads(content.decode())
     except FileNotFoundError:
         if folder.is_dir():
             raise StoreError(f"{path} is missing; {remedy}") from None
@@ -106,14 +133,25 @@ def _provenance(folder: Path, remedy: str) -> tuple[dict[str, Any], dict[str, st
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is damaged ({_first_line(error)}); {remedy}") from None
-    files = provenance.pop("files", None) if isinstance(provenance, dict) else None
-    if not isinstance(files, dict):
-        raise StoreError(f"{path} is damaged (it does not list the files of the result); {remedy}")
+
+    def require(condition: bool, reason: str) -> None:
+        if not condition:
+            raise StoreError(f"{path} is damaged ({reason}); {remedy}")
+
+    require(isinstance(provenance, dict), "it does not list the files of the result")
+    # Earlier versions wrote neither columns nor a seal. Whatever names one of them must have the other.
+    if not {"sha256", "columns"}.isdisjoint(provenance):
+        whole = _ended(content.rpartition(_SEAL)[0]) == content
+        require(whole, "its content does not match its SHA-256, or that is not its last entry")
+    provenance.pop("sha256", None)
+    columns, files = provenance.pop("columns", None), provenance.pop("files", None)
+    require(isinstance(files, dict), "it does not list the files of the result")
+    require(columns is None or isinstance(columns, dict), "its columns are no mapping")
     for name in files:
         # A name that leads elsewhere would have a file believed that nobody computed here.
-        if name in ("", ".", "..", PROVENANCE) or any(character in name for character in "/\\:\0"):
-            raise StoreError(f"{path} is damaged ({name!r} is no file of this folder); {remedy}")
-    return provenance, files
+        outside = name in ("", ".", "..", PROVENANCE) or any(character in name for character in "/\\:\0")
+        require(not outside, f"{name!r} is no file of this folder")
+    return provenance, columns, files
 
 
 def _sha256(path: Path) -> str:

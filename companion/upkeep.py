@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from companion.budgets import Budget
 from companion.catalogue import EXPERIMENTS
 from companion.results import load_result
+from companion.revisions import other_code
 from companion.running.experiment import FORMAT
+from companion.running.unfinished import FOLDER, alone, folder_of, how_far
 from metalib.errors import StoreError
 
-UNFINISHED = ".unfinished"
+
+class _BusyError(Exception):
+    """Another process is at work."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +53,38 @@ def _state(results: Path, experiment: str, budget: str, amount: Budget | None) -
     states = []
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         try:
-            states.append(_complete(load_result(folder).provenance.get("config"), budget, amount))
+            config = load_result(folder, of_other_code=True).provenance.get("config")
+            states.append(_complete(config, budget, amount))
         except StoreError as error:
             states.append(f"damaged: {error}")
-    work = results / UNFINISHED / f"{experiment}-{budget}"
+    work = folder_of(results, experiment, budget)
     if work.is_dir():
         units = sum(path.is_dir() and not path.name.startswith(".") for path in work.iterdir())
         checkpoints = len(list(work.glob("[!.]*.npz")))
-        states.append(f"unfinished: {units} units finished, {checkpoints} with a checkpoint")
+        reached = how_far(work)
+        states.append(
+            f"unfinished: {units} units finished, {checkpoints} with a checkpoint"
+            f"{f'; {reached}' if reached else ''}{_units_of_other_code(work)}"
+        )
     return "; ".join(states) or "not begun"
 
 
+def _units_of_other_code(work: Path) -> str:
+    """Say of unfinished work which code has been revised since it was begun; nothing if none was."""
+    others = set()
+    for path in work.glob("[!.]*/"):
+        with suppress(StoreError):
+            others.add(other_code(load_result(path, of_other_code=True).provenance.get("config")))
+    named = ", ".join(sorted(others - {""}))
+    return f"; of other code ({named})" if named else ""
+
+
 def _complete(config: Any, budget: str, amount: Budget | None) -> str:
-    """Say of a whole result whether it was computed under the present budget and format."""
+    """Say of a whole result whether it was computed by the present code, under the present budget."""
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         return "complete, but of another version"
+    if other := other_code(config):
+        return f"complete, but of other code ({other})"
     if amount is not None and config.get("budget") != {"name": budget, **amount.as_dict()}:
         return "complete, but of another budget"
     return f"complete, seeds {config.get('seeds')}"
@@ -72,7 +92,7 @@ def _complete(config: Any, budget: str, amount: Budget | None) -> str:
 
 def begun(results: Path) -> list[str]:
     """Return the names of what is unfinished in a folder of results, in alphabetical order."""
-    folder = results / UNFINISHED
+    folder = results / FOLDER
     names = {path.name.removesuffix(".lock") for path in folder.glob("*")} if folder.is_dir() else set()
     return sorted(name for name in names if not name.startswith("."))
 
@@ -86,16 +106,18 @@ def remove(results: Path, name: str) -> bool:
     Raises:
         StoreError: if the disk does not let it go.
     """
-    work = results / UNFINISHED / name
-    lock = FileLock(work.with_name(f"{name}.lock"))
+    work = results / FOLDER / name
+
+    def leave() -> None:
+        raise _BusyError
+
     try:
-        with lock.acquire(timeout=0):
+        with alone(work, leave):
             if work.is_dir() and not work.is_symlink():
                 shutil.rmtree(work)
             else:
                 work.unlink(missing_ok=True)
-            Path(lock.lock_file).unlink(missing_ok=True)
-    except Timeout:
+    except _BusyError:
         return False
     except OSError as error:
         raise StoreError(f"cannot remove {work}: {error.strerror or error}") from None

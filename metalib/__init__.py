@@ -3,6 +3,7 @@
 The rooms build on one another; each imports only from those above it in this list:
 
     errors          what goes wrong, said clearly
+    revisions       which code decided numbers
     rng             random numbers keyed by seed and purpose
     params          algebra on weights
     memory          how much is done side by side

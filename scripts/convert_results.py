@@ -21,8 +21,8 @@ import pandas as pd
 
 from companion.catalogue import EXPERIMENTS
 from companion.results import PROVENANCE, Result, load_result, save_result
+from companion.running.assembly import with_facts
 from companion.running.experiment import Unit
-from companion.running.runner import with_facts
 
 
 def as_dict(expression: str) -> dict[str, Any]:

@@ -21,7 +21,10 @@ FLOORS = {
     ],
     "metalib.evaluation": ["regression", "classification"],
     "companion.publishing": ["artists", "table", "forms"],
-    "companion.running": ["experiment", "stacks", "workers", "runner", "distributed"],
+    "companion.running": [
+        *("experiment", "unfinished", "stacks", "request", "assembly", "workers", "runner", "estimates"),
+        *("distributed",),
+    ],
     "companion.sine": ["scores", "experiments", "summaries", "figures", "claims"],
     "companion.glyphs": ["rendering", "figures"],
     "companion.fewshot": [

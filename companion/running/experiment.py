@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from companion.budgets import Budget
 from companion.results import Result
+from companion.revisions import revised
 from metalib.tasks.family import TaskFamily
 from metalib.training import Monitor, Trained, TrainingConfig
 from metalib.training.loop import OnDivergence
@@ -94,17 +95,19 @@ class Experiment(Generic[B]):
     on_divergence: OnDivergence = "raise"
 
     def identity(self, budget: str, seeds: Sequence[int]) -> dict[str, Any]:
-        """Return everything that decides the numbers of a result, as JSON can hold it.
+        """Return everything that decides the numbers of a result, as JSON can hold it: the configuration,
+        and the revisions of the code.
 
         Args:
             budget: one of `budgets`.
             seeds: one run of every configuration per seed.
         """
         amount = self.budgets[budget]
-        return {
+        config = {
             "format": FORMAT,
             "experiment": self.name,
             "budget": {"name": budget, **amount.as_dict()},
             "seeds": list(seeds),
             "units": [unit.as_dict() for unit in self.units(amount, tuple(seeds))],
         }
+        return revised(config)

@@ -11,11 +11,12 @@ import torch
 
 from companion.results import Result, environment
 from companion.running.experiment import Unit
+from metalib.errors import StoreError
 from metalib.memory import side_by_side
-from metalib.store import digest
+from metalib.store import digest, load_arrays
 from metalib.training import TrainingConfig, train
 from metalib.training.config import StackConfig
-from metalib.training.loop import OnDivergence
+from metalib.training.loop import OnDivergence, identity_of
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,16 @@ def gather(units: Sequence[Unit[Any]], most: int) -> tuple[Stack, ...]:
     place = {unit.name: i for i, unit in enumerate(units)}
     gathered = [Stack(tuple(members)) for stacks in alike.values() for members in stacks]
     return tuple(sorted(gathered, key=lambda stack: place[stack.units[0].name]))
+
+
+def has_checkpoint(stack: Stack, path: Path) -> bool:
+    """Return whether a file is a whole checkpoint of a stack, by the code as it is now."""
+    first = stack.units[0]
+    try:
+        header = load_arrays(path, sealed=True)[1]
+    except StoreError:
+        return False
+    return header.get("identity") == identity_of(first.family, stack.configs, first.monitor)
 
 
 def finish(

@@ -30,27 +30,18 @@ def side_by_side(
     device: str,
     folder: Path,
     kept: Collection[str] = (),
-    *,
-    jobs: int,
-    scheduler: str = "",
     callback: Callable[[int], None] | None = None,
     on_divergence: OnDivergence = "raise",
 ) -> Iterator[Finished]:
-    """Train and record stacks in worker processes of one thread each; yield units as they are finished.
+    """Train and record stacks in the workers of an `engine`; yield units as they are finished.
 
     Args:
         stacks: what to train.
         device: "cpu", "cuda" or "cuda:i".
         folder: where checkpoints go. Workers on machines that do not share it keep theirs at home.
         kept: names of units that were recorded before, and are not recorded again.
-        jobs: worker processes on this machine; with a scheduler, its workers are used.
-        scheduler: address of a Dask scheduler, such as tcp://host:8786.
         callback: called with the inner steps taken so far by all stacks together.
         on_divergence: "raise" an error when a run diverges, or "record" it.
-
-    Raises:
-        InputError: if no scheduler answers at that address, or none of its workers.
-        WorkerError: if workers were killed more often than the engine puts up with.
     """
     folder = folder.resolve()  # the workers of a cluster have working directories of their own
     done: dict[str, int] = {}
@@ -59,7 +50,7 @@ def side_by_side(
     def progressed() -> int:
         return sum(done.get(stack.name) or _noted(_note(folder, stack)) for stack in stacks)
 
-    with _engine(jobs, scheduler), _watched(progressed, callback):
+    with _watched(progressed, callback):
         for stack, finished in joblib.Parallel(return_as="generator_unordered", batch_size=1)(work):
             done[stack.name] = stack.inner_steps
             yield from finished
@@ -81,7 +72,20 @@ def _work(
 
 
 @contextmanager
-def _engine(jobs: int, scheduler: str) -> Iterator[None]:
+def engine(jobs: int, scheduler: str = "") -> Iterator[None]:
+    """Have the workers ready on which `side_by_side` does its work.
+
+    Args:
+        jobs: worker processes on this machine; with 1, there are none, and the caller does the work.
+        scheduler: address of a Dask scheduler, such as tcp://host:8786, whose workers are used instead.
+
+    Raises:
+        InputError: if no scheduler answers at that address, or none of its workers.
+        WorkerError: if workers were killed more often than the engine puts up with, or the scheduler is lost.
+    """
+    if not scheduler and jobs == 1:
+        yield
+        return
     if not scheduler:
         with joblib.parallel_config(
             backend="loky", n_jobs=jobs, inner_max_num_threads=1,
@@ -168,7 +172,7 @@ def _note(folder: Path, stack: Stack) -> Path:
 def _noted(note: Path) -> int:
     try:
         return int(note.read_text() or 0)
-    except FileNotFoundError:
+    except (OSError, ValueError):  # there is none yet, or it is half-written: it only moves the bar
         return 0
 
 

@@ -93,7 +93,9 @@ def load(path: Path | None, identity: str, expected: Expected, share: Share = AL
         return None
     arrays, header = stored
     if header.get("identity") != identity:
-        raise StoreError(f"{path} is the checkpoint of other runs; delete it or name another file")
+        same = str(header.get("identity")).partition("+")[0] == identity.partition("+")[0]
+        what = "code that has been revised since" if same else "other runs"
+        raise StoreError(f"{path} is the checkpoint of {what}; delete it or name another file")
     try:
         wrong = _wrong(header["iteration"], header["seconds"], arrays, expected)
     except KeyError as missing:

@@ -22,6 +22,7 @@ from metalib.errors import DivergenceError, require
 from metalib.memory import WORKING_SET
 from metalib.optimizers import State
 from metalib.params import Factor, Params, select
+from metalib.revisions import revisions_of
 from metalib.tasks.family import BLOCK, TaskFamily
 from metalib.training.checkpoints import Expected, Progress, load, save
 from metalib.training.config import StackConfig, TrainingConfig
@@ -88,7 +89,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def identity_of(family: TaskFamily, configs: Sequence[TrainingConfig], monitor: Monitor | None = None) -> str:
-    """Return a digest of everything that decides what training finds.
+    """Return a digest of everything that decides what training finds, and what code of it has been revised.
 
     Args:
         family: the tasks.
@@ -96,7 +97,9 @@ def identity_of(family: TaskFamily, configs: Sequence[TrainingConfig], monitor: 
         monitor: what is measured on the way.
     """
     runs = [config.as_dict() for config in configs]
-    return store.digest([family.as_dict(), runs, monitor.as_dict() if monitor else None])
+    parts = [family.as_dict(), runs, monitor.as_dict() if monitor else None]
+    revised = {name: revision for name, revision in revisions_of(parts).items() if revision > 1}
+    return store.digest(parts) + "".join(f"+{name}-{revision}" for name, revision in revised.items())
 
 
 def train(

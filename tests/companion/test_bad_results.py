@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from companion.results import Result, load_result, save_result
+from companion.results import Result, load_result, save_result, sealed
 from metalib.errors import StoreError
 
 CONFIG = {"k": 5, "alpha": 0.02}
@@ -35,9 +35,8 @@ def believed(folder, name, content):
     """Write a file, and its right SHA-256 into the provenance."""
     path = folder / name
     content(path) if callable(content) else path.write_bytes(content)
-    provenance = json.loads((folder / "provenance.json").read_text())
-    provenance["files"][name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    (folder / "provenance.json").write_text(json.dumps(provenance))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    edited(folder, lambda provenance: provenance["files"].update({name: digest}))
 
 
 @pytest.mark.parametrize(
@@ -69,8 +68,9 @@ def test_a_file_that_cannot_be_read_is_refused_though_its_hash_is_right(folder, 
 def edited(folder, edit):
     path = folder / "provenance.json"
     provenance = json.loads(path.read_text())
+    del provenance["sha256"]
     edit(provenance)
-    path.write_text(json.dumps(provenance))
+    path.write_bytes(sealed(provenance))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`status` says how it stands with every result, and `clean` removes unfinished work and nothing else."""
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from companion.budgets import BUDGETS
 from companion.catalogue import EXPERIMENTS
 from companion.results import Result, save_result
 from companion.running.experiment import FORMAT
+from companion.running.unfinished import Log
 
 STORED = Path(__file__).parents[2] / "results"
 SMOKE = {"name": "smoke", **BUDGETS["sine-figure-1"]["smoke"].as_dict()}
@@ -63,6 +65,10 @@ def test_every_experiment_and_budget_has_its_line_where_nothing_is_begun(compani
     [
         ({"format": FORMAT, "budget": SMOKE, "seeds": [0]}, "complete, seeds [0]"),
         ({"format": 1, "budget": SMOKE, "seeds": [0]}, "complete, but of another version"),
+        (
+            {"format": FORMAT, "budget": SMOKE, "seeds": [0], "revisions": {"training": 0}},
+            "complete, but of other code (training of revision 0, now 1)",
+        ),
         ({"format": FORMAT, "budget": {**SMOKE, "iterations": 7}}, "complete, but of another budget"),
         (None, "complete, but of another version"),
         (["a", "list"], "complete, but of another version"),
@@ -94,8 +100,18 @@ def unfinished(results):
 
 
 def test_unfinished_work_is_counted(companion, tmp_path):
-    unfinished(tmp_path)
+    work = unfinished(tmp_path)
     assert state(companion, tmp_path) == "unfinished: 1 units finished, 1 with a checkpoint"
+    Log(work).reached(1, 8)
+    assert re.fullmatch(
+        r"unfinished: 1 units finished, 1 with a checkpoint; 12.5 % on \d{4}-\d\d-\d\d \d\d:\d\d:\d\d",
+        state(companion, tmp_path),
+    )
+
+
+def test_unfinished_work_of_other_code_is_called_so(companion, tmp_path):
+    store(tmp_path, {"revisions": {"Sine": 2}}, ".unfinished/sine-figure-1-smoke", "a")
+    assert state(companion, tmp_path).endswith("; of other code (Sine of revision 2, now 1)")
 
 
 def test_clean_removes_unfinished_work_and_leaves_results(companion, tmp_path):

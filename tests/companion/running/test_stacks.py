@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from companion.running import runner, stacks
+from companion.running import request, runner, stacks
 from companion.running.experiment import Budget
 from companion.running.stacks import gather
 from metalib.memory import WORKING_SET
@@ -45,13 +45,13 @@ def test_work_is_counted_in_inner_steps():
 
 def test_units_recorded_from_a_common_stack_are_those_trained_alone(tmp_path, monkeypatch):
     apart = runner.run(SWEEP, "smoke", seeds=(0, 1), results=tmp_path / "apart").tables["rows"]
-    monkeypatch.setattr(runner, "widest", lambda units, device: 100)
+    monkeypatch.setattr(request, "widest", lambda units, device: 100)
     together = runner.run(SWEEP, "smoke", seeds=(0, 1), results=tmp_path / "together").tables["rows"]
     pd.testing.assert_frame_equal(together, apart, rtol=1e-4)
 
 
 def test_units_of_a_common_stack_are_kept_one_by_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "widest", lambda units, device: 100)
+    monkeypatch.setattr(request, "widest", lambda units, device: 100)
     seen = []
 
     class Breaks(RecordLoss):
