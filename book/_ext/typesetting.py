@@ -1,9 +1,10 @@
-"""Sphinx extension: two matters of typesetting."""
+"""Sphinx extension: matters of typesetting."""
 
 import re
 
 from docutils import nodes
 
+BIBLIOGRAPHY_ROLE = re.compile(r' role="(?:doc-biblioentry|list(?=" class="citation-list"))"')
 LITERAL = re.compile(r'(?<=<span class="pre">)[^<]+')
 
 
@@ -26,8 +27,15 @@ def let_names_break(app, pagename, templatename, context, doctree):
         context["body"] = LITERAL.sub(lambda name: re.sub(r"([._]+)", r"\1<wbr>", name[0]), context["body"])
 
 
+def drop_wrong_roles(app, pagename, templatename, context, doctree):
+    """Take away roles that the elements of a bibliography may not have, for those who hear the page."""
+    if "body" in context:
+        context["body"] = BIBLIOGRAPHY_ROLE.sub("", context["body"])
+
+
 def setup(app):
     """Register the extension."""
     app.connect("doctree-read", keep_own_environment)
     app.connect("html-page-context", let_names_break)
+    app.connect("html-page-context", drop_wrong_roles)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

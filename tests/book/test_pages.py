@@ -1,10 +1,14 @@
 """The built book: its links lead somewhere, and in a real browser every page is whole, without a network."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page
 
@@ -12,18 +16,13 @@ from tests.book.sources import ROOT, pages
 
 pytestmark = pytest.mark.xdist_group("book")
 
-HARMLESS = (
-    # The theme, on the first page that a browser opens, before it has stored a choice of light or dark.
-    "Got invalid theme mode: . Resetting to auto.",
-)
 NARROW = 360
 """The width of a small telephone, in CSS pixels."""
+WIDE = 1200
+"""The width of a window on a laptop, in CSS pixels."""
 
 HEAVIEST = 2_000_000
 """Bytes that the first visit of any page may transfer, all its pictures included."""
-
-SLOWEST = 2_000
-"""Milliseconds until any page answers."""
 
 PROBE = """() => ({
   mathematics: document.querySelectorAll('mjx-container').length,
@@ -33,7 +32,6 @@ PROBE = """() => ({
   images: [...document.images].map(i => ({source: i.src, width: i.naturalWidth})),
   bytes: [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
     .reduce((sum, entry) => sum + entry.transferSize, 0),
-  interactive: performance.getEntriesByType('navigation')[0].domInteractive,
 })"""
 
 LOAD_ALL_IMAGES = """() => Promise.all([...document.images].map(image => {
@@ -53,7 +51,7 @@ def soup(path: Path) -> BeautifulSoup:
     return BeautifulSoup(path.read_text(), "html.parser")
 
 
-def open_page(browser: Browser, address: str, width: int = 1200) -> tuple[Page, list[str]]:
+def open_page(browser: Browser, address: str, width: int = WIDE) -> tuple[Page, list[str]]:
     """Open a page, wait until its mathematics is set, and return it with everything that went wrong."""
     wrong: list[str] = []
     page = browser.new_page(viewport={"width": width, "height": 900})
@@ -67,7 +65,7 @@ def open_page(browser: Browser, address: str, width: int = 1200) -> tuple[Page, 
             route.abort()
 
     def hear(message):
-        if message.type in ("error", "warning") and message.text not in HARMLESS:
+        if message.type in ("error", "warning"):
             wrong.append(f"console {message.type}: {message.text}")
 
     page.route("**/*", refuse_outside)
@@ -133,30 +131,75 @@ def test_images_have_alternative_text(book, page):
     assert not silent, "describe what the figure shows, in at least five words"
 
 
-@pytest.mark.parametrize("page", pages())
-@pytest.mark.parametrize("scheme", ["http", "file"])
-def test_page_is_whole_without_a_network(browser, book, site, page, scheme):
-    base = site if scheme == "http" else book.as_uri()
-    opened, wrong = open_page(browser, f"{base}/{page}.html")
-    seen = opened.evaluate(PROBE)
+@dataclass(frozen=True)
+class Visit:
+    """A page that is open in the browser, what went wrong while it loaded, and its source."""
+
+    page: Page
+    wrong: list[str]
+    source: BeautifulSoup
+
+    def check_whole(self) -> dict[str, Any]:
+        """Fail unless everything is there; return what was seen."""
+        seen = self.page.evaluate(PROBE)
+        assert not self.wrong
+        assert not seen["wrong"], "MathJax cannot read these"
+        assert not seen["untypeset"]
+        assert [image["source"] for image in seen["images"] if image["width"] == 0] == []
+        assert seen["mathematics"] >= len(self.source.select(".math"))
+        assert len(seen["images"]) >= len(self.source.select("article img"))
+        return seen
+
+
+@pytest.fixture(scope="module", params=pages())
+def visit(request, browser: Browser, book: Path, site: str) -> Iterator[Visit]:
+    """Open a page once for all tests that look at it."""
+    opened, wrong = open_page(browser, f"{site}/{request.param}.html")
+    yield Visit(opened, wrong, soup(book / f"{request.param}.html"))
     opened.close()
-    assert not wrong
-    assert not seen["wrong"], "MathJax cannot read these"
-    assert not seen["untypeset"]
-    assert [image["source"] for image in seen["images"] if image["width"] == 0] == []
-    source = soup(book / f"{page}.html")
-    assert seen["mathematics"] >= len(source.select(".math"))
-    assert len(seen["images"]) >= len(source.select("article img"))
-    if scheme == "http":
-        assert 0 < seen["bytes"] < HEAVIEST
-        assert seen["interactive"] < SLOWEST
+
+
+def test_page_is_whole_and_light_without_a_network(visit):
+    seen = visit.check_whole()
+    assert 0 < seen["bytes"] < HEAVIEST
 
 
 @pytest.mark.parametrize("page", pages())
-def test_page_reads_well_in_a_narrow_window(browser, site, page):
-    opened, _ = open_page(browser, f"{site}/{page}.html", width=NARROW)
-    seen = opened.evaluate(CUT_OFF)
+def test_page_is_whole_as_a_file(browser, book, page):
+    opened, wrong = open_page(browser, (book / f"{page}.html").as_uri())
+    Visit(opened, wrong, soup(book / f"{page}.html")).check_whole()
     opened.close()
+
+
+def violations(page: Page, **options: object) -> list[str]:
+    """Return what axe-core calls a serious or a critical violation of WCAG."""
+    # What MathJax sets speaks for itself, in thousands of elements that would each be looked at.
+    context = {"exclude": [["mjx-container"]]}
+    found = Axe().run(page, context, {"resultTypes": ["violations"], **options}).response["violations"]
+    return [
+        f"{violation['id']}: {violation['help']}: {node['html'][:200]}"
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+def test_page_can_be_read_by_everybody(visit):
+    assert violations(visit.page) == []
+
+
+def test_page_has_contrast_in_the_dark(visit):
+    visit.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    visit.page.evaluate("Promise.allSettled(document.getAnimations().map(animation => animation.finished))")
+    found = violations(visit.page, runOnly=["color-contrast"])
+    visit.page.evaluate("document.documentElement.dataset.theme = 'light'")
+    assert found == []
+
+
+def test_page_reads_well_in_a_narrow_window(visit):
+    visit.page.set_viewport_size({"width": NARROW, "height": 900})
+    seen = visit.page.evaluate(CUT_OFF)
+    visit.page.set_viewport_size({"width": WIDE, "height": 900})
     assert seen["page"] <= 0, "the page must not scroll sideways"
     assert not seen["equations"], "the left end of these equations cannot be reached"
 
