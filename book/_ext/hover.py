@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ PAGE = "book/glossary"
 UNMARKED = (PAGE, "book/bibliography", "genindex", "search")
 INERT = (nodes.reference, nodes.title, nodes.literal, nodes.caption, nodes.legend, nodes.raw, nodes.term)
 """Nothing in these is marked: links, headings, code, captions."""
+
+SYMBOL_LINK = re.compile(r'<a class="term reference internal" href="[^"#]*#(symbol-[^"]+)"')
 
 LETTERS = {
     r"\tau": "τ", r"\phi": "φ", r"\alpha": "α", r"\epsilon": "ε", r"\beta": "β", r"\lambda": "λ",
@@ -262,6 +265,15 @@ def on_resolved(app: Any, doctree: nodes.document, docname: str) -> None:
         mark(doctree, Path(app.srcdir), app.builder.get_relative_uri(docname, PAGE))
 
 
+def name_symbols(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Give links around a formula a name for those who hear the page; MathJax gives them none."""
+    spoken = {term.name: unicode(term.forms[0]) for term in symbols(Path(app.srcdir))}
+    if "body" in context:
+        context["body"] = SYMBOL_LINK.sub(
+            lambda found: f'{found[0]} aria-label="{escape(spoken[found[1]])}"', context["body"]
+        )
+
+
 def write_definitions(app: Any, exception: Exception | None) -> None:
     """Write the definitions for `glossary.js`; a script, since a page on the disk cannot read other files."""
     if exception is None and app.builder.format == "html":
@@ -280,5 +292,6 @@ def setup(app: Any) -> dict[str, bool]:
     app.add_js_file("glossary.js", loading_method="defer")
     app.connect("builder-inited", forget)
     app.connect("doctree-resolved", on_resolved)
+    app.connect("html-page-context", name_symbols)
     app.connect("build-finished", write_definitions)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
