@@ -26,13 +26,8 @@ UNUSED = re.compile(
 ICON = re.compile(r"((?:\.fa-[\w-]+:{1,2}before,?)+)\{content:\"\\([0-9a-f]+)\"\}")
 """A rule that shows an icon, with its names and its place in the font."""
 
-MATHJAX = {
-    "loader": {
-        "load": ["core", "input/tex", "output/chtml", "output/chtml/fonts/tex", "a11y/assistive-mml"],
-    },
-    "options": {"enableMenu": False},
-}
-"""Everything of MathJax but its menu."""
+MATHJAX = {"loader": {"load": ["core", "input/tex", "output/chtml", "a11y/assistive-mml"]}}
+"""Everything of MathJax but its menu; the output loads its font itself."""
 
 
 def take_parts_of_mathjax(app: Any, config: Any) -> None:

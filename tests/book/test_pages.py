@@ -24,6 +24,9 @@ WIDE = 1200
 HEAVIEST = 2_000_000
 """Bytes that the first visit of any page may transfer, all its pictures included."""
 
+SLOWEST = 2_000
+"""Milliseconds until a page answers."""
+
 PROBE = """() => ({
   mathematics: document.querySelectorAll('mjx-container').length,
   untypeset: [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container'))
@@ -162,6 +165,18 @@ def visit(request, browser: Browser, book: Path, site: str) -> Iterator[Visit]:
 def test_page_is_whole_and_light_without_a_network(visit):
     seen = visit.check_whole()
     assert 0 < seen["bytes"] < HEAVIEST
+
+
+@pytest.mark.parametrize("page", ["index", "notebooks/sine", "book/gallery"])
+def test_a_page_answers_soon(browser, site, page):
+    """At best of three: other work on the machine is not its fault."""
+    times = []
+    for _ in range(3):
+        opened = browser.new_page()
+        opened.goto(f"{site}/{page}.html")
+        times.append(opened.evaluate("performance.getEntriesByType('navigation')[0].domInteractive"))
+        opened.close()
+    assert min(times) < SLOWEST
 
 
 @pytest.mark.parametrize("page", pages())
