@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class MetalibError(Exception):
@@ -36,6 +38,15 @@ def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
     """Raise `InputError` unless `value` is one of `choices`; a near miss is told which one it resembles."""
     known = list(choices)
     require(value in known, f"{name} is {value!r}; choose one of {', '.join(known)}{nearest(value, known)}")
+
+
+def part(name: str, extra: str) -> Any:
+    """Return an optional module, or raise `InputError` with the command that installs it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        what = name.partition(".")[0].replace("PIL", "pillow")
+        raise InputError(f"{what} is not installed; pip install 'metalib[{extra}]'") from None
 
 
 def nearest(value: str, choices: Iterable[str]) -> str:

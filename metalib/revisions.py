@@ -10,20 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 REVISIONS = {"training": 1, "ClassPool": 1, "FewShot": 1, "Sine": 1}
-"""Of training, and of whatever configurations name as a `kind`; packages that bring more add them. What was
-made before there were revisions is of revision 1."""
+"""Of training, and of whatever configurations name as a `kind`. What is not listed is of revision 1, and so
+is what was made before there were revisions. Packages that bring more add theirs."""
 
 
 def revisions_of(config: Any, always: tuple[str, ...] = ("training",)) -> dict[str, int]:
-    """Return the present revisions of the code that decides what a configuration gives.
+    """Return the revisions of the code that a configuration names as a `kind` at any depth, `facts` aside.
 
     >>> revisions_of({"family": {"kind": "Sine", "batch": 10}})
     {'training': 1, 'Sine': 1}
-
-    Args:
-        config: anything that JSON can hold; it names code as the `kind` of a mapping, at any depth. The
-            `facts` of a unit name none.
-        always: names of code that decides whatever the configuration says.
     """
     return {name: REVISIONS.get(name, 1) for name in dict.fromkeys([*always, *sorted(set(_kinds(config)))])}
 
@@ -33,6 +28,5 @@ def _kinds(config: Any) -> Iterator[str]:
         if isinstance(config.get("kind"), str):
             yield config["kind"]
         config = [part for name, part in config.items() if name != "facts"]
-    if isinstance(config, list | tuple):
-        for part in config:
-            yield from _kinds(part)
+    for part in config if isinstance(config, list | tuple) else ():
+        yield from _kinds(part)

@@ -27,11 +27,11 @@ from metalib.errors import StoreError
 _HEADER = "__header__"
 _SEAL = b"sha256:"
 _DIGITS = 64
-_UNREADABLE = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, MemoryError, EOFError),
-    *(ValueError, KeyError, TypeError, AttributeError, SyntaxError, OverflowError, UserWarning),
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, OSError, RuntimeError, MemoryError, EOFError, ValueError),
+    *(KeyError, TypeError, AttributeError, SyntaxError, OverflowError, UserWarning, RuntimeWarning),
 )
-"""What zipfile and NumPy raise at content that is not what it says it is."""
+"""What zipfile, NumPy and Pillow raise at content that is not what it says it is."""
 
 
 def digest(config: Any) -> str:
@@ -94,12 +94,15 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with warnings.catch_warnings(action="error"), path.open("rb") as raw:
             if not zipfile.is_zipfile(raw):
                 raise _damaged(path, "it is no whole NPZ file")
+            size = path.stat().st_size
+            if any(member.file_size > size for member in zipfile.ZipFile(raw).infolist()):
+                raise _damaged(path, "it unpacks to more than it holds")
             raw.seek(0)
             with np.load(raw, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
     except OSError as error:
         raise error if isinstance(error, StoreError) else _unopened(path, error) from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         # NumPy's own words name objects in memory, and advise to load pickles.
         pickled = "allow_pickle" in str(error)
         reason = "it holds pickled objects, which are never read" if pickled else "its arrays cannot be read"

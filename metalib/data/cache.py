@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 
-from metalib.errors import StoreError
+from metalib.errors import StoreError, part
 from metalib.store import load_arrays, save_arrays
 
 VARIABLE = "METALIB_CACHE"
@@ -21,23 +22,22 @@ def cache_folder() -> Path:
     chosen = os.environ.get(VARIABLE)
     if chosen:
         return Path(chosen)
-    import pooch  # here, since nobody needs it who names a folder
-
-    return Path(pooch.os_cache("metalib"))
+    return Path(part("pooch", "data").os_cache("metalib"))  # which nobody needs who names a folder
 
 
-def cached(name: str, build: Callable[[], Arrays]) -> Arrays:
+def cached(name: str, names: tuple[str, ...], build: Callable[[], Arrays]) -> Arrays:
     """Return the arrays kept under `name`; build and keep them if they are not there or damaged.
 
     Args:
         name: file name within `cache_folder()`; it must change whenever `build` would.
+        names: those of the arrays.
         build: computes the arrays.
 
     Raises:
         StoreError: if the folder cannot be written to, or the disk is full.
     """
     path = cache_folder() / name
-    arrays = _read(path)
+    arrays = _read(path, names)
     if arrays is not None:
         return arrays
     try:
@@ -47,7 +47,7 @@ def cached(name: str, build: Callable[[], Arrays]) -> Arrays:
     except OSError as error:
         raise StoreError(_remedy(path, error.strerror or str(error))) from error
     try:
-        arrays = _read(path)  # another process may have built it while this one waited
+        arrays = _read(path, names)  # another process may have built it while this one waited
         if arrays is None:
             arrays = build()
             try:
@@ -55,6 +55,7 @@ def cached(name: str, build: Callable[[], Arrays]) -> Arrays:
             except StoreError as error:
                 raise StoreError(_remedy(path, str(error))) from error
     finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: those who wait take the next one
         lock.release()
     return arrays
 
@@ -66,9 +67,9 @@ def _remedy(path: Path, reason: str) -> str:
     )
 
 
-def _read(path: Path) -> Arrays | None:
-    """Return what is in the file, or nothing if it is absent or damaged."""
-    try:
-        return load_arrays(path)[0]
-    except StoreError:
-        return None
+def _read(path: Path, names: tuple[str, ...]) -> Arrays | None:
+    """Return what is in the file, or nothing if it is absent, damaged or something else."""
+    with suppress(StoreError):
+        arrays = load_arrays(path)[0]
+        return arrays if arrays.keys() == set(names) else None
+    return None

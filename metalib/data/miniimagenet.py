@@ -11,19 +11,20 @@ In the first, the published list of classes decides what is for training, valida
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from metalib.data import miniimagenet_classes as wordnet
 from metalib.data.cache import Arrays, cached
 from metalib.data.classes import ClassPool, Split
 from metalib.data.miniimagenet_classes import PARTS, Classes
-from metalib.errors import StoreError, require
+from metalib.errors import InputError, StoreError, part, require
+from metalib.store import UNREADABLE
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
@@ -63,7 +64,7 @@ def miniimagenet(source: Path | str | None = None, *, test: str = "test", comple
             wordnet.require_complete(folder, classes)
         return _read(classes)
 
-    arrays = cached(CACHE, read) if complete else read()
+    arrays = cached(CACHE, ("images", "classes"), read) if complete else read()
     stops = np.cumsum([0, *arrays["classes"]])
     numbers = {part: np.arange(*stops[i : i + 2]) for i, part in enumerate(PARTS)}
     fixed = Split(numbers["train"], numbers[test])
@@ -109,19 +110,17 @@ def _classes(folder: Path, part: str) -> Classes:
 
 
 def _listed(table: Path, folder: Path) -> Classes:
-    found: Classes = {}
-    with table.open(newline="") as file:
-        rows = csv.DictReader(file)
-        require(
-            {"filename", "label"} <= set(rows.fieldnames or ()),
-            f"{table} has columns {rows.fieldnames}; expected filename and label",
-        )
-        for row in rows:
-            found.setdefault(row["label"], []).append(folder / row["filename"])
+    try:
+        rows = pd.read_csv(table, dtype=str, keep_default_na=False)[["filename", "label"]]
+    except (ValueError, KeyError):
+        raise InputError(f"{table} is no table with these columns; expected filename and label") from None
+    if outside := [name for name in rows.filename if not name or Path(name).name != name]:
+        raise StoreError(f"{table} names {outside[0]!r}, which is no file of {folder}")
+    found = {str(label): sorted(map(folder.joinpath, of)) for label, of in rows.groupby("label").filename}
     missing = [file for files in found.values() for file in files if not file.is_file()]
     if missing:
         raise StoreError(f"{missing[0]} is missing ({len(missing)} files in all), though {table} lists it")
-    return {label: sorted(found[label]) for label in sorted(found)}
+    return found
 
 
 def _read(classes: Mapping[str, Classes]) -> Arrays:
@@ -141,10 +140,9 @@ def _read(classes: Mapping[str, Classes]) -> Arrays:
 
 
 def _image(file: Path) -> UInt8[np.ndarray, "84 84 3"]:
-    from PIL import Image
-
+    Image = part("PIL.Image", "data")
     try:
         with Image.open(file) as image:
             return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.NEAREST).convert("RGB"))
-    except (OSError, SyntaxError) as error:
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
         raise StoreError(f"{file} is damaged ({error}); delete it and get a fresh copy") from error

@@ -12,7 +12,6 @@ import io
 import itertools
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,8 @@ import numpy as np
 
 from metalib.data.cache import Arrays, cache_folder, cached
 from metalib.data.classes import ClassPool, Split
-from metalib.errors import StoreError, require
+from metalib.errors import StoreError, part, require
+from metalib.store import UNREADABLE
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
@@ -40,6 +40,7 @@ CACHE = "omniglot-28.npz"
 DRAWERS = 20
 ORIGINAL = 105
 SIZE = 28
+LARGEST = 100_000
 TRAIN_CHARACTERS = 1200
 SPLITS = ("pooled", "lake", "vinyals")
 
@@ -72,7 +73,8 @@ def omniglot(
     """
     require(split in SPLITS, f"split is {split!r}; choose one of {', '.join(SPLITS)}")
     folder = _chosen_folder(source)
-    arrays = cached(CACHE, lambda: _convert(_download() if folder is None else folder))
+    names = ("pixels", "background")
+    arrays = cached(CACHE, names, lambda: _convert(_download() if folder is None else folder))
     pixels = np.unpackbits(arrays["pixels"], axis=-1, count=SIZE * SIZE)
     images = pixels.reshape(-1, DRAWERS, SIZE, SIZE, 1)
     background = int(arrays["background"])
@@ -112,9 +114,7 @@ def _chosen_folder(source: Path | str | None) -> Path | None:
 
 def _download() -> Path:
     """Fetch the official archives into the cache and check them; what has arrived is not fetched again."""
-    import pooch
-
-    folder = cache_folder() / "omniglot"
+    pooch, folder = part("pooch", "data"), cache_folder() / "omniglot"
     fetcher = pooch.create(folder, URL, registry=MD5, retry_if_failed=2)
     for archive in MD5:
         try:
@@ -133,8 +133,8 @@ def _convert(folder: Path) -> Arrays:
     digest = hashlib.sha256()
     characters: list[np.ndarray] = []
     background = 0
-    for part in PARTS:
-        for character, drawings in itertools.groupby(_drawings(folder, part), lambda item: item[0][:-1]):
+    for half in PARTS:
+        for character, drawings in itertools.groupby(_drawings(folder, half), lambda item: item[0][:-1]):
             reduced = []
             for path, bits in drawings:
                 digest.update("/".join(path).encode())
@@ -150,23 +150,21 @@ def _convert(folder: Path) -> Arrays:
         background = background or len(characters)
     if digest.hexdigest() != CONTENT_SHA256:
         raise StoreError(
-            f"the {len(characters)} characters in {folder} are not those of Omniglot: their SHA-256 is "
-            f"{digest.hexdigest()[:12]}…, expected {CONTENT_SHA256[:12]}…; get a fresh copy"
+            f"the {background} + {len(characters) - background} characters in {folder} are not those of "
+            f"Omniglot: their SHA-256 is not that of its 964 + 659 characters; get a fresh copy"
         )
     return {"pixels": np.stack(characters), "background": np.array(background)}
 
 
-def _drawings(folder: Path, part: str) -> Iterator[tuple[tuple[str, ...], bytes]]:
+def _drawings(folder: Path, half: str) -> Iterator[tuple[tuple[str, ...], bytes]]:
     """Yield (part, alphabet, character, file) and the bits of every drawing, in sorted order."""
-    from PIL import Image
-
-    archive = folder / f"{part}.zip"
+    Image, archive = part("PIL.Image", "data"), folder / f"{half}.zip"
     require(
-        archive.is_file() or (folder / part).is_dir(),
-        f"{folder} holds neither {part}.zip nor a folder {part}; name the folder that holds Omniglot",
+        archive.is_file() or (folder / half).is_dir(),
+        f"{folder} holds neither {half}.zip nor a folder {half}; name the folder that holds Omniglot",
     )
     try:
-        for path, content in _archived(archive) if archive.is_file() else _unpacked(folder, part):
+        for path, content in _archived(archive) if archive.is_file() else _unpacked(folder, half):
             with Image.open(io.BytesIO(content)) as image:
                 if image.size != (ORIGINAL, ORIGINAL):
                     raise StoreError(
@@ -176,19 +174,26 @@ def _drawings(folder: Path, part: str) -> Iterator[tuple[tuple[str, ...], bytes]
                 yield path, image.convert("1").tobytes()
     except StoreError:
         raise
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, SyntaxError) as error:
-        # Pillow reports a damaged image as an OSError or a SyntaxError.
-        damaged = archive if archive.is_file() else folder / part
-        raise StoreError(f"{damaged} is damaged ({error}); delete it and get a fresh copy") from error
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
+        damaged = archive if archive.is_file() else folder / half
+        reason = str(error).partition(" <")[0]  # Pillow names objects in memory
+        raise StoreError(f"{damaged} is damaged ({reason}); delete it and get a fresh copy") from error
 
 
 def _archived(archive: Path) -> Iterator[tuple[tuple[str, ...], bytes]]:
     with zipfile.ZipFile(archive) as file:
-        names = {tuple(name.split("/")): name for name in file.namelist() if name.endswith(".png")}
-        for path in sorted(path for path in names if path[0] == archive.stem):
-            yield path, file.read(names[path])
+        found = {tuple(member.filename.split("/")): member for member in file.infolist()}
+        tops = {path[0] for path in found if path[-1].endswith(".png")}
+        if archive.stem not in tops and tops & set(PARTS):
+            raise StoreError(f"{archive} holds the other part: they are swapped; exchange their names")
+        for path in sorted(path for path in found if path[0] == archive.stem and path[-1].endswith(".png")):
+            member = found[path]
+            if member.flag_bits & 1 or member.file_size > LARGEST:  # a drawing has a few hundred bytes
+                what = "is encrypted" if member.flag_bits & 1 else f"unpacks to {member.file_size:,} bytes"
+                raise StoreError(f"{archive}: {member.filename} {what}; get a fresh copy")
+            yield path, file.read(member)
 
 
-def _unpacked(folder: Path, part: str) -> Iterator[tuple[tuple[str, ...], bytes]]:
-    for file in sorted((folder / part).glob("*/*/*.png"), key=lambda file: file.parts):
+def _unpacked(folder: Path, half: str) -> Iterator[tuple[tuple[str, ...], bytes]]:
+    for file in sorted((folder / half).glob("*/*/*.png"), key=lambda file: file.parts):
         yield file.relative_to(folder).parts, file.read_bytes()

@@ -65,41 +65,26 @@ class TrainingConfig:
         require_choice("outer", self.outer, OUTER_OPTIMIZERS)
         for name in ("k", "iterations", "tasks"):
             value = getattr(self, name)
-            require(
-                isinstance(value, int) and value >= 1,
-                f"{name} is {value}; it must be a whole number of at least 1",
-            )
+            whole = isinstance(value, int) and value >= 1
+            require(whole, f"{name} is {value}; it must be a whole number of at least 1")
             require(value <= LARGEST_COUNT, f"{name} is {value}; it can be at most {LARGEST_COUNT}")
-        require(
-            isinstance(self.seed, int) and 0 <= self.seed <= LARGEST_SEED,
-            f"seed is {self.seed}; seeds are whole numbers from 0 to {LARGEST_SEED}",
-        )
-        require(
-            0 < self.alpha < math.inf,
-            f"alpha is {self.alpha}; the inner step size must be a number greater than 0",
-        )
-        require(
-            SMALLEST_FLOAT32 <= self.alpha <= LARGEST_FLOAT32,
-            f"alpha is {self.alpha}; weights are float32, which holds {SMALLEST_FLOAT32:.1e} to "
-            f"{LARGEST_FLOAT32:.1e}",
-        )
+        whole = isinstance(self.seed, int) and 0 <= self.seed <= LARGEST_SEED
+        require(whole, f"seed is {self.seed}; seeds are whole numbers from 0 to {LARGEST_SEED}")
+        positive = 0 < self.alpha < math.inf
+        require(positive, f"alpha is {self.alpha}; the inner step size must be a number greater than 0")
+        holds = f"weights are float32, which holds {SMALLEST_FLOAT32:.1e} to {LARGEST_FLOAT32:.1e}"
+        require(SMALLEST_FLOAT32 <= self.alpha <= LARGEST_FLOAT32, f"alpha is {self.alpha}; {holds}")
         for name in ("epsilon", "epsilon_final"):
             value = getattr(self, name)
             require(0 <= value <= 1, f"{name} is {value}; the outer step size must lie in [0, 1]")
         require_decay("beta1", self.beta1)
         if self.algorithm == COMBINATION:
-            require(
-                len(self.weights) == self.k,
-                f"weights has {len(self.weights)} entries for k = {self.k}; give one per inner step",
-            )
-            require(
-                all(map(math.isfinite, self.weights)),
-                f"weights are {self.weights}; give finite numbers, such as 1,1,0",
-            )
-            require(
-                all(abs(c) <= LARGEST_FLOAT32 for c in self.weights),
-                f"weights are {self.weights}; a float32 holds numbers up to {LARGEST_FLOAT32:.1e}",
-            )
+            count = len(self.weights)
+            require(count == self.k, f"weights has {count} entries for k = {self.k}; give one per inner step")
+            finite = all(map(math.isfinite, self.weights))
+            require(finite, f"weights are {self.weights}; give finite numbers, such as 1,1,0")
+            fits = all(abs(c) <= LARGEST_FLOAT32 for c in self.weights)
+            require(fits, f"weights are {self.weights}; a float32 holds numbers up to {LARGEST_FLOAT32:.1e}")
         else:
             require(not self.weights, f"algorithm {self.algorithm!r} takes no weights; choose 'combination'")
         require(

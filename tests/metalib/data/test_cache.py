@@ -25,7 +25,7 @@ def test_arrays_are_built_once(cache):
         calls.append(1)
         return {"a": np.arange(3)}
 
-    assert (cached("a.npz", build)["a"] == cached("a.npz", build)["a"]).all()
+    assert (cached("a.npz", ("a",), build)["a"] == cached("a.npz", ("a",), build)["a"]).all()
     assert len(calls) == 1
 
 
@@ -37,7 +37,7 @@ def test_processes_that_come_together_build_once(cache):
         return {"a": np.arange(100_000)}
 
     with ThreadPoolExecutor(4) as threads:
-        results = list(threads.map(lambda _: cached("a.npz", build)["a"].sum(), range(4)))
+        results = list(threads.map(lambda _: cached("a.npz", ("a",), build)["a"].sum(), range(4)))
     assert len(calls) == 1
     assert len(set(results)) == 1
 
@@ -47,15 +47,15 @@ def test_an_interruption_while_building_leaves_nothing(cache):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cached("a.npz", interrupted)
+        cached("a.npz", ("a",), interrupted)
     assert [p.name for p in cache.iterdir() if p.suffix != ".lock"] == []
-    assert cached("a.npz", lambda: {"a": np.ones(2)})["a"].sum() == 2
+    assert cached("a.npz", ("a",), lambda: {"a": np.ones(2)})["a"].sum() == 2
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(cache):
     cache.write_text("a file where the folder should be")
     with pytest.raises(StoreError, match="set METALIB_CACHE to a folder that can be written to"):
-        cached("a.npz", lambda: {"a": np.ones(2)})
+        cached("a.npz", ("a",), lambda: {"a": np.ones(2)})
 
 
 def test_without_the_variable_the_cache_is_the_platforms(monkeypatch, tmp_path):
