@@ -23,6 +23,8 @@ only from those above it in this list:
     implicit         implicit MAML beside the methods of the paper
     descendants      what became of Reptile
     playground       the pages to play with
+    questions        what readers ask of the paper
+    pitfalls         mistakes, written out so that they can be seen failing
     catalogue        all experiments by name
     upkeep           what lies in a folder of results, and how unfinished work is removed
     options          numbers and names as they are typed

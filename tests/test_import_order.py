@@ -47,6 +47,8 @@ FLOORS = {
     ],
     "companion.playground": ["weights"],
     "companion.manifolds": ["examples", "limits", "figures", "claims"],
+    "companion.questions": ["measurements", "figures"],
+    "companion.pitfalls": ["updates", "optimizers", "data"],
 }
 """The rooms of every folder, from the ground up. Those of the houses stand in their first pages."""
 

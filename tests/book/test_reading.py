@@ -109,7 +109,8 @@ def test_the_table_at_the_top_of_a_page_says_what_the_one_below_says(book, path)
 
 
 def test_a_link_into_a_folded_section_opens_it(browser, site):
-    page = next((page for page in ASKING if page.startswith("notebooks/")), None)
+    tested = (page for page in ASKING if page.startswith("notebooks/"))
+    page = next((page for page in tested if paper_claims.ledger(ROOT / f"{page}.ipynb")), None)
     if page is None:
         pytest.skip("no page is folded yet")
     opened = browser.new_page()

@@ -1,0 +1,1 @@
+"""Mistakes, written out so that they can be seen failing (page `notebooks/pitfalls.ipynb`)."""
