@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import numpy as np
 
 from companion.results import ARRAYS, Result, load_result
 from companion.sine.scores import initialization
-from metalib.store import sha256
+from metalib.errors import MetalibError, require
+from metalib.store import sha256, written_beside
 
 SEED = 0
 """The run of every experiment that the pages show."""
@@ -62,8 +64,8 @@ def letters_weights(results: Path) -> dict[str, Any]:
         results: the folder that holds all results.
 
     Returns:
-        `shapes`, the `weights` φ as float32, and `roots`, the square roots of the second moments of all
-        weights but the biases of convolutions, whose gradient is zero.
+        `shapes`, the `weights` φ as float32, the inner `steps` that Adam has counted, and `roots`, the square
+        roots of the second moments of all weights but the biases of convolutions, whose gradient is zero.
 
     Raises:
         StoreError: if the stored run is missing or damaged.
@@ -79,7 +81,7 @@ def letters_weights(results: Path) -> dict[str, Any]:
     return {
         "source": _source(results, LETTERS, LETTERS_UNIT),
         "alpha": config["alpha"],
-        "iterations": config["iterations"],
+        "steps": config["iterations"] * config["tasks"] * config["k"],
         "shapes": {name: list(value.shape) for name, value in parts["phi"].items()},
         "weights": _encode(parts["phi"].values(), "<f4"),
         "roots": _encode(moving, "<f2"),
@@ -122,10 +124,17 @@ def _config(result: Result, unit: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the files into the folder of the pages."""
-    for name, text in scripts(Path("results")).items():
-        (FOLDER / name).write_text(text)
-        print(f"{FOLDER / name}: {len(text):,} bytes")
+    """Write the files into the folder of the pages, seen from the root of a checkout."""
+    try:
+        require(FOLDER.is_dir(), f"there is no folder {FOLDER} here; run this in the root of a checkout")
+        written = scripts(Path("results"))
+        for name, text in written.items():
+            with written_beside(FOLDER / name) as temporary:
+                temporary.write_text(text, encoding="ascii")
+            print(f"{FOLDER / name}: {len(text):,} bytes")
+    except MetalibError as error:
+        print(f"companion: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":
