@@ -8,7 +8,7 @@ ENVIRONMENT := .venv/.complete
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint notebooks notebook benchmarks browser lock environment clean distclean FORCE
+.PHONY: help book pdf test lint notebooks notebook benchmarks browser lock environment clean distclean FORCE
 
 help: ## list what can be made
 	@echo "make <target>, where <target> is one of"
@@ -20,6 +20,13 @@ book: $(ENVIRONMENT) ## render the book from the committed notebooks into _build
 	@$(BIN)/jupyter-book build . -W -n --keep-going --quiet >_build/log 2>&1 || { cat _build/log; exit 1; }
 	@echo "The book is built. Open"
 	@echo "  $(CURDIR)/_build/html/index.html"
+
+pdf: $(ENVIRONMENT) browser ## print the whole book into _build/book.pdf, with Chromium
+	@mkdir -p _build
+	@$(BIN)/jupyter-book build . --builder singlehtml --path-output _build/pdf -W -n --keep-going --quiet >_build/log 2>&1 \
+	  || { cat _build/log; exit 1; }
+	@$(BIN)/python scripts/pdf.py _build/pdf/_build/singlehtml/index.html _build/book.pdf
+	@echo "The book is printed into _build/book.pdf"
 
 test: lint browser ## run everything that continuous integration checks
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --durations 10

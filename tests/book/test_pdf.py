@@ -1,0 +1,38 @@
+"""`make pdf`: the book on paper."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts import pdf
+from tests.book.sources import ROOT, python
+
+PAGE = """<!doctype html><title>A book</title>
+<h1>A chapter</h1><details class="deeper"><summary>More</summary><p>What was folded</p></details>"""
+
+
+@pytest.mark.xdist_group("book")
+def test_a_page_is_printed_with_what_is_folded(browser, tmp_path: Path):
+    source, target = tmp_path / "index.html", tmp_path / "made" / "book.pdf"
+    source.write_text(PAGE)
+    opened = browser.new_page()
+    opened.goto(source.as_uri())
+    assert not opened.get_by_text("What was folded").is_visible()
+    opened.evaluate(pdf.PREPARE)
+    assert opened.get_by_text("What was folded").is_visible()
+    opened.close()
+    result = python("scripts/pdf.py", source, target)
+    assert result.returncode == 0, result.stdout
+    assert target.read_bytes().startswith(b"%PDF-")
+
+
+def test_without_a_book_one_line_says_what_builds_it(tmp_path: Path):
+    result = python("scripts/pdf.py", tmp_path / "nothing.html", tmp_path / "book.pdf")
+    assert result.returncode == 2
+    assert result.stdout.splitlines() == [f"{tmp_path / 'nothing.html'} does not exist; `make pdf` builds it"]
+    assert not (tmp_path / "book.pdf").exists()
+
+
+def test_the_pages_are_published_only_after_the_two_commands():
+    workflow = (ROOT / ".github" / "workflows" / "pages.yml").read_text()
+    assert workflow.index("bash .ci/run") < workflow.index("make book") < workflow.index("deploy-pages")
