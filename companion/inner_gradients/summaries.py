@@ -9,7 +9,7 @@ import pandas as pd
 
 from companion.budgets import FIGURE_3
 from companion.inner_gradients.settings import BATCH
-from companion.intervals import Interval, interval, over_seeds
+from companion.intervals import Interval, interval, over_seeds, plus_minus
 from companion.results import Result
 
 FACTS = ("curve", "kind", "k", "lambda")
@@ -18,8 +18,35 @@ FACTS = ("curve", "kind", "k", "lambda")
 def stated_budget(result: Result) -> str:
     """Return how long the runs of a stored result are, as a figure should say of itself."""
     ran, full = result.provenance["config"], FIGURE_3["paper"].iterations
-    iterations = ran["budget"]["iterations"]
-    return f"{iterations:,} outer iterations (paper: {full:,}), {len(ran['seeds'])} seeds"
+    iterations, unit = ran["budget"]["iterations"], ran["units"][0]
+    text = f"{iterations:,} outer iterations (paper: {full:,}), {len(ran['seeds'])} seeds"
+    if "scoring" not in unit["record"]:
+        return f"{text}; {unit['record']['tasks']} tasks each"
+    scored, alpha = unit["record"]["scoring"], unit["runs"][0]["alpha"]
+    return (
+        f"{text}; scored on {scored['tasks']} tasks each, "
+        f"after {scored['steps']} steps of {scored['batch']} images with α = {alpha:g}"
+    )
+
+
+def at_iteration(history: pd.DataFrame, curve: str, iteration: int) -> pd.Series:
+    """Return what was measured of a curve at one iteration, without smoothing: means over the seeds."""
+    rows = history[(history.curve == curve) & (history.iteration == iteration)]
+    return rows[["loss_before", "loss_after", "transductive", "inductive"]].mean()
+
+
+def paired_table(
+    accuracy: pd.DataFrame, asked: Mapping[str, tuple[str, str]], title: str = "difference in points"
+) -> pd.DataFrame:
+    """Return differences of accuracies, paired by seed, as texts under the questions that they answer.
+
+    Args:
+        accuracy: the table of that name.
+        asked: the two curves of every question; the first minus the second.
+        title: of the column of differences.
+    """
+    found = differences(accuracy, list(asked.values()))
+    return pd.DataFrame({"question": list(asked), title: list(plus_minus(found))})
 
 
 def facts_of(table: pd.DataFrame) -> list[str]:

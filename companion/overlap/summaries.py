@@ -22,11 +22,11 @@ def summary(accuracy: pd.DataFrame, mode: str = "inductive") -> pd.DataFrame:
     return over_seeds(chosen, ["method", "value"], "accuracy")
 
 
-def as_text(points: pd.DataFrame, swept: str) -> str:
-    """Write a sweep as a table, one method per row; `swept` names its columns."""
+def as_table(points: pd.DataFrame, swept: str) -> pd.DataFrame:
+    """Return a sweep as texts, one method per row; `swept` names its columns."""
     titles = {method.name: method.label for method in METHODS}
     cells = points.assign(text=plus_minus(points), method=points.method.map(titles))
     wide = cells.pivot(index="method", columns="value", values="text")
     shown = [titles[method.name] for method in METHODS if titles[method.name] in wide.index]
-    wide.columns = pd.Index([f"{value:g}" for value in wide.columns], name=swept)
-    return str(wide.loc[shown].rename_axis(index=None).fillna("").to_string())
+    wide.columns = pd.Index([f"{swept} = {value:g}" for value in wide.columns])
+    return wide.loc[shown].fillna("").reset_index(names="accuracy (%)")

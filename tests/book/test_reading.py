@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group("book")
 LONGEST = 1500
 """Words of a page's main path."""
 OPEN = {
-    *("notebooks/sine", "notebooks/expansion", "notebooks/avg_grad_inner", "notebooks/manifolds"),
+    *("notebooks/sine", "notebooks/expansion", "notebooks/manifolds"),
     *("notebooks/glyphs", "notebooks/fewshot", "notebooks/inner_gradients", "notebooks/overlap"),
     *("index", "book/problem", "book/notation", "book/data", "book/reproduce"),
 }

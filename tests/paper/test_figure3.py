@@ -133,6 +133,14 @@ def test_twice_fomamls_share_fails_in_the_first_order_form_and_not_in_mamls(turn
     assert turned.loc["maml", "low"] > turned.loc["dial1", "high"]
 
 
+def test_a_run_that_scores_20_percent_without_spread_has_one_in_five_right_in_every_task(weights):
+    """As where all five test images fall into one class; guessing would scatter."""
+    table = weights.tables["accuracy"]
+    alike = table[(table.curve == "4-like-maml") & (table["mode"] == "inductive")]
+    assert alike.accuracy.to_numpy() == pytest.approx([CHANCE] * 3)
+    assert (alike.standard_error == 0).all()
+
+
 def test_first_order_forms_of_a_large_share_run_away_in_the_loss_before_adaptation(weights):
     before = relative_losses(weights).loss_before
     for curve in ("dial2", "difference", "difference-4", "4-like-maml"):

@@ -15,7 +15,7 @@ from companion.overlap import (
     sensitivity as figure4_sensitivity,
 )
 from companion.overlap.settings import METHODS, SweepBudget, family
-from companion.overlap.summaries import as_text, summary
+from companion.overlap.summaries import as_table, summary
 from companion.running import runner
 from companion.running.experiment import Budget, Experiment
 from metalib.data.classes import ClassPool
@@ -119,7 +119,6 @@ def test_a_sweep_is_summed_up_by_method_and_value():
     assert set(points.method) == {method.name for method in METHODS}
     assert set(points.value) == {0.1, 10.0}
     assert (points["mean"] == 91.0).all()
-    text = as_text(points, "epsilon")
-    assert text.splitlines()[0].split() == ["epsilon", "0.1", "10"]
-    assert text.splitlines()[1].startswith("Reptile, cycling")
-    assert "91.0 ± 2.5" in text
+    table = as_table(points, "epsilon")
+    assert list(table.columns) == ["accuracy (%)", "epsilon = 0.1", "epsilon = 10"]
+    assert list(table.iloc[0]) == ["Reptile, cycling", "91.0 ± 2.5", "91.0 ± 2.5"]
