@@ -170,6 +170,12 @@ FIGURE_4C = _sweep(
     laptop=(0.1, 0.3, 1.0, 4.0),
     paper=(0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 4.0, 8.0),
 )
+PERSONALIZATION = {  # rounds of FedAvg and Reptile, and clients of each kind
+    "smoke": Budget(2, 4),
+    "quick": Budget(20, 20),
+    "laptop": Budget(300, 80),
+    "paper": Budget(3_000, 400),
+}
 LATE_GRADIENTS = {**_OVERLAP, "smoke": Budget(10, 10), "laptop": Budget(2_000, 300)}
 
 # Expectations are taken over 24 tasks, in each of which the points are divided in 8 ways.
@@ -196,4 +202,5 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "sine-equal-k": _EQUAL_K,
     "moving-layers": MOVING_LAYERS,
     "inner-product": INNER_PRODUCT,
+    "personalization": PERSONALIZATION,
 }

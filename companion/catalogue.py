@@ -9,6 +9,7 @@ from companion.descendants import moving_layers
 from companion.fewshot import fidelity, fine_tuning, methods, table1, table2
 from companion.inner_gradients import controls, figure3, two_steps, weights
 from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sensitivity
+from companion.personalization import experiment as personalization
 from companion.running.experiment import Experiment
 from companion.sine import experiments as sine
 from metalib.errors import InputError, nearest
@@ -50,6 +51,8 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         moving_layers.MOVING_LAYERS,
         moving_layers.MOVING_LAYERS_GLYPHS,
         course.COURSE,
+        personalization.PERSONALIZATION,
+        personalization.PERSONALIZATION_GLYPHS,
     )
 }
 

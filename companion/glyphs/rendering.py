@@ -19,11 +19,11 @@ from PIL import Image, ImageFont
 from PIL.ImageFont import FreeTypeFont
 
 import metalib.data
-from metalib.data.glyphs import FILE, RENDITIONS, SIZE
+from metalib.data.glyphs import FILE, RENDITIONS, SIZE, letters
 from metalib.rng import generator
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, UInt8
+    from jaxtyping import Float, Int, UInt8
 
 FACES = ("DejaVuSans", "DejaVuSansMono", "DejaVuSerif", "STIXGeneral")
 FEWEST_FACES = 8
@@ -74,6 +74,22 @@ def _candidates(faces: list[tuple[set[int], FreeTypeFont]]) -> dict[str, list[Fr
         if is_letter and not unicodedata.decomposition(letter) and len(fonts) >= FEWEST_FACES:
             found[letter] = fonts
     return found
+
+
+def faces_of_renditions() -> Int[np.ndarray, "letters 20"]:
+    """Return in which face every embedded rendition was set, by its number among all faces.
+
+    The faces are those of the installed matplotlib; its releases have had the same ones for many years.
+    """
+    faces = _faces()
+    numbers = np.empty((len(letters()), RENDITIONS), int)
+    for row, letter in zip(numbers, letters(), strict=True):
+        having = [number for number, (codes, _) in enumerate(faces) if ord(letter) in codes]
+        rng = generator(0, "glyphs", ord(letter))
+        for i in range(RENDITIONS):
+            row[i] = having[rng.integers(len(having))]
+            rng.uniform(size=6)  # the distortions
+    return numbers
 
 
 def _without_look_alikes(letters: dict[str, list[FreeTypeFont]], font: FreeTypeFont) -> list[str]:
