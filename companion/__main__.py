@@ -17,6 +17,7 @@ from companion.catalogue import EXPERIMENTS, find
 from companion.endings import exit_code
 from companion.options import folder, numbers, real, real_number, whole, whole_number
 from companion.running import estimates, runner
+from companion.running.distributed import own_device, spread, started_by_torchrun
 from companion.running.experiment import Experiment
 from companion.running.request import requested
 from companion.running.workers import cores
@@ -35,6 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    epilog="Many processes for one training: torchrun --nproc-per-node=2 -m companion train --tasks 8",
 )
 
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:i")]
@@ -81,7 +83,7 @@ def run(
     folders = {VARIABLE: omniglot, mini.VARIABLE: miniimagenet}
     os.environ.update({variable: folder for variable, folder in folders.items() if folder})
     if jobs == 0:
-        jobs = cores() if device == "cpu" else 1
+        jobs = cores() if device == "cpu" and not started_by_torchrun() else 1
     _run(find(name), budget, device, seeds, results, jobs, scheduler, again, dry_run)
 
 
@@ -173,10 +175,11 @@ def _run(
         asked = requested(experiment, budget, of_seeds, device, place, jobs, scheduler)
         print(estimates.plan(asked, jobs, again))
         return
-    result = runner.run(
-        experiment, budget, seeds=of_seeds, device=device, results=place, progress=True,
-        jobs=jobs, scheduler=scheduler, again=again,
-    )  # fmt: skip
+    with spread() as ranks:
+        result = runner.run(
+            experiment, budget, seeds=of_seeds, device=own_device(device), results=place,
+            progress=ranks.rank == 0, jobs=jobs, scheduler=scheduler, again=again, ranks=ranks,
+        )  # fmt: skip
     kept = place / experiment.name / budget
     for name, table in result.tables.items():
         print(f"{kept / name}.csv  {len(table)} rows")

@@ -173,7 +173,7 @@ FIGURE_4C = _sweep(
 PERSONALIZATION = {  # rounds of FedAvg and Reptile, and clients of each kind
     "smoke": Budget(2, 4),
     "quick": Budget(20, 20),
-    "laptop": Budget(300, 80),
+    "laptop": Budget(150, 60),
     "paper": Budget(3_000, 400),
 }
 LATE_GRADIENTS = {**_OVERLAP, "smoke": Budget(10, 10), "laptop": Budget(2_000, 300)}

@@ -17,7 +17,7 @@ from types import FrameType
 import typer
 
 from metalib import __version__
-from metalib.errors import MetalibError
+from metalib.errors import InputError, MetalibError
 
 _OF_THE_DISK = {
     *(errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
@@ -79,6 +79,8 @@ def exit_code(call: Callable[[], object], as_typed: Callable[[str], str] = str) 
             code, said = 1, "nothing was done"
         except MetalibError as error:
             code, said = 2, as_typed(str(error))
+            if isinstance(error, InputError) and os.environ.get("RANK", "0") != "0":
+                said = ""  # the first of several ranks says it for all
         except usage as error:
             code, said = 2, f"{error.format_message().rstrip('.')}; see --help"  # type: ignore[attr-defined]
         except OSError as error:

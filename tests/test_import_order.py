@@ -23,7 +23,7 @@ FLOORS = {
     "companion.publishing": ["artists", "table", "forms"],
     "companion.running": [
         *("experiment", "unfinished", "stacks", "request", "assembly", "workers", "runner", "estimates"),
-        *("distributed",),
+        *("heartbeats", "distributed"),
     ],
     "companion.sine": ["scores", "experiments", "summaries", "figures", "claims"],
     "companion.glyphs": ["rendering", "figures"],

@@ -97,7 +97,7 @@ class Evidence:
         return pd.DataFrame(rows, columns=["method", "step", "mean", "low", "high", "worst_tenth", "clients"])
 
     def per_client(self, kind: str = NEW) -> pd.DataFrame:
-        """Return every client's accuracy before and after fine-tuning Reptile's model, with standard errors."""
+        """Return every client's accuracy before and after fine-tuning Reptile's model: mean, spread."""
         keys = ["alphabet", "hand"]
         parts = {
             name: self.accuracy("reptile", step, kind).groupby(keys).accuracy.agg(["mean", "sem"])

@@ -7,6 +7,7 @@ and on the hand, so that a client's own drawings can tell more than the model th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -106,8 +107,7 @@ class Upright:
             place: of upright drawings.
             turn: quarter turns, 0 to 3.
         """
-        upright: int = np.prod(self.pool.images.shape[:2])
-        return turn * upright + place
+        return turn * math.prod(self.pool.images.shape[:2]) + place
 
     def loss(self, minibatch: Mapping[str, Tensor]) -> MinibatchLoss:
         """Return the mean cross-entropy on one minibatch per run."""

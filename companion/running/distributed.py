@@ -11,31 +11,41 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
 import metalib
+from companion.running.heartbeats import Heartbeats
 from metalib.errors import MetalibError, WorkerError, require
 from metalib.params import Params
-from metalib.training.shares import Share, T
+from metalib.training.shares import ALONE, Share, T
 
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+ARRIVAL_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
 class Ranks(Share):
-    """The part of the tasks that falls to this rank, and the mean over all ranks."""
+    """The part of the tasks that falls to this rank, and the mean over all ranks.
+
+    Attributes:
+        beats: by which a rank that is lost is found out.
+    """
+
+    beats: Heartbeats | None = field(default=None, compare=False)
 
     def require_agreement(self, identity: str, tasks: int, carried: bool) -> None:
         """Raise `InputError` unless all ranks train the same, with the same versions, in equal parts."""
-        own = {"metalib": metalib.__version__, "torch": torch.__version__, "configuration": identity}
+        versions = {"metalib": metalib.__version__, "torch": torch.__version__, "numpy": np.__version__}
+        own = {**versions, "configuration": identity}
         everyone: list[dict[str, str]] = [{} for _ in range(self.size)]
-        with _reported(self.rank):
+        with self.reported():
             dist.all_gather_object(everyone, own)
         for name in own:
             for rank, theirs in enumerate(everyone):
@@ -63,7 +73,7 @@ class Ranks(Share):
                 box = [read()]
             except MetalibError as error:
                 box = [error]
-        with _reported(self.rank):
+        with self.reported():
             dist.broadcast_object_list(box)
         if isinstance(box[0], MetalibError):
             raise box[0]
@@ -73,21 +83,66 @@ class Ranks(Share):
         """Return the displacement and the inner losses, averaged over the ranks by one all-reduce."""
         parts = [*update.values(), values]
         buffer = torch.cat([part.flatten() for part in parts])
-        with _reported(self.rank):
+        with self.reported():
             dist.all_reduce(buffer)
         pieces = (buffer / self.size).split([part.numel() for part in parts])
         means = [piece.view_as(part) for piece, part in zip(pieces, parts, strict=True)]
         return dict(zip(update, means[:-1], strict=True)), means[-1]
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Let an error of the block say which rank is lost, and what to do."""
+        try:
+            yield
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0].split(". This is")[0]
+            lost = self.beats.lost() if self.beats else []
+            raise WorkerError(
+                (f"rank {', '.join(map(str, lost))} is lost" if lost else f"rank {self.rank} waits in vain")
+                + f" ({reason}); start again: it goes on from the checkpoint"
+            ) from error
+
+
+@contextmanager
+def spread(timeout: float = 3600.0) -> Iterator[Share]:
+    """Yield this rank's part of the tasks if torchrun has started this process, else all of them.
+
+    Args:
+        timeout: seconds to wait for the other ranks, also while the first scores what was trained.
+    """
+    if not started_by_torchrun():
+        yield ALONE
+        return
+    with ranks(timeout) as share:
+        yield share
+
+
+def started_by_torchrun() -> bool:
+    """Return whether torchrun has started this process, as one rank of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def backend() -> str:
+    """Return what tensors travel by: gloo from processor to processor, nccl from GPU to GPU."""
+    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+
+
+def own_device(device: str) -> str:
+    """Return this rank's device: of several GPUs in a machine, every rank takes its own.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:i".
+    """
+    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
 
 
 @contextmanager
 def ranks(timeout: float = 300.0) -> Iterator[Ranks]:
     """Join the other ranks that torchrun has started, and yield this rank's part of the tasks.
 
-    Tensors on the processor travel by gloo, those on GPUs by nccl.
-
     Args:
-        timeout: seconds to wait for the other ranks, when they start and at every outer step.
+        timeout: seconds to wait for the other ranks: at most `ARRIVAL_SECONDS` when they start, and at
+            every outer step.
 
     Raises:
         InputError: if torchrun did not start this process.
@@ -96,20 +151,24 @@ def ranks(timeout: float = 300.0) -> Iterator[Ranks]:
     missing = [name for name in VARIABLES if name not in os.environ]
     require(not missing, f"{', '.join(missing)} not set; start the script with torchrun")
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    store = _meet(rank, size, timeout)
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
-    with _reported(rank):
-        dist.init_process_group(
-            backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout)
-        )
+    if torch.cuda.is_available():
+        torch.cuda.set_device(own_device("cuda"))
+    store, beats = _meet(rank, size, min(timeout, ARRIVAL_SECONDS))
+    share = Ranks(rank, size, beats)
     try:
-        yield Ranks(rank, size)
+        with share.reported():
+            dist.init_process_group(
+                backend(), store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout)
+            )
+        yield share
     finally:
-        dist.destroy_process_group()
+        beats.stopped.set()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
-def _meet(rank: int, size: int, timeout: float) -> Store:
-    """Return the store that the ranks share, once all of them are there."""
+def _meet(rank: int, size: int, timeout: float) -> tuple[Store, Heartbeats]:
+    """Return the store that the ranks share, and their heartbeats, once all of them are there."""
     deadline = time.monotonic() + timeout
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     # torchrun keeps a store of its own; without it, rank 0 does.
@@ -124,15 +183,23 @@ def _meet(rank: int, size: int, timeout: float) -> Store:
             f"{host}:{what}; start rank 0 there, or choose another MASTER_ADDR or MASTER_PORT"
         ) from None
     # Ranks that torchrun has started again must not meet the keys of those that were lost.
-    store = PrefixStore(f"metalib/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", server)
+    prefix = f"metalib/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
+
+    def connect() -> Store:
+        client = TCPStore(host, port, None, False, timeout=timedelta(seconds=10), wait_for_workers=False)
+        return PrefixStore(prefix, client)
+
+    store = PrefixStore(prefix, server)
+    beats = Heartbeats.start(connect, rank, size)
     store.set(f"arrived/{rank}", "")
     absent = [r for r in range(size) if not _arrived(store, r, deadline)]
     if absent:
+        beats.stopped.set()
         raise WorkerError(
             f"rank {', '.join(map(str, absent))} of {size} did not arrive within {timeout:g} s; "
             "start all ranks, or fewer with a smaller WORLD_SIZE"
         )
-    return store
+    return store, beats
 
 
 def _arrived(store: Store, rank: int, deadline: float) -> bool:
@@ -141,15 +208,3 @@ def _arrived(store: Store, rank: int, deadline: float) -> bool:
     except RuntimeError:
         return False
     return True
-
-
-@contextmanager
-def _reported(rank: int) -> Iterator[None]:
-    """Say what to do when another rank does not answer."""
-    try:
-        yield
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise WorkerError(
-            f"rank {rank} waits for another in vain ({reason}); start again: it goes on from the checkpoint"
-        ) from error

@@ -23,11 +23,12 @@ from companion.revisions import revised
 from companion.running.assembly import merged
 from companion.running.experiment import SEEDS, Experiment
 from companion.running.request import Request, requested
-from companion.running.stacks import Finished, Stack, finish, has_checkpoint
+from companion.running.stacks import Finished, Stack, finish, has_checkpoint, train_along
 from companion.running.unfinished import LOG, Log, alone, share
 from companion.running.workers import engine, side_by_side
 from metalib import __version__
-from metalib.errors import StoreError
+from metalib.errors import StoreError, require
+from metalib.training.shares import ALONE, Share
 
 
 def run(
@@ -41,6 +42,7 @@ def run(
     jobs: int = 1,
     scheduler: str = "",
     again: bool = False,
+    ranks: Share = ALONE,
 ) -> Result:
     """Run an experiment, or return its result if it is already there.
 
@@ -59,6 +61,8 @@ def run(
         scheduler: address of a Dask scheduler whose workers do the work instead, such as tcp://host:8786.
         again: compute the result although one is there, whatever it is; the new one replaces it in the end.
             Unfinished work that is damaged, or not of this configuration and code, is begun anew.
+        ranks: the part of every meta-batch that this process trains, if others train the rest. The first
+            records and keeps everything; what the others return is empty.
 
     Raises:
         InputError: if the budget is unknown, a seed is given twice, the device is not there, the work cannot
@@ -67,7 +71,14 @@ def run(
         DivergenceError: if a run diverges.
         StoreError: if a stored file is damaged, or belongs to another configuration or to other code.
     """
+    require(
+        ranks.size == 1 or (jobs == 1 and not scheduler),
+        "jobs and scheduler spread many runs, ranks the tasks of one; choose one of the two",
+    )
     asked = requested(experiment, budget, seeds, device, results, jobs, scheduler)
+    if ranks.rank:
+        train_along(asked.stacks, device, experiment.on_divergence, ranks)
+        return Result({})
 
     def wait() -> None:
         if progress:
@@ -79,16 +90,23 @@ def run(
             log = Log(asked.unfinished)
             _announce(asked, parts, progress, log)
             with log.until_the_end():
-                _work(asked, parts, jobs, scheduler, progress, log)
+                _work(asked, parts, jobs, scheduler, progress, log, ranks)
                 save_result(asked.folder, merged(asked, parts))
         # Kept units go only once this very result is there: another one in its place loses nothing.
         result = load_result(asked.folder, asked.identity)
         _clear(asked)
+    ranks.from_first(lambda: "")  # the others are done
     return result
 
 
 def _work(
-    asked: Request, parts: dict[str, Result], jobs: int, scheduler: str, progress: bool, log: Log
+    asked: Request,
+    parts: dict[str, Result],
+    jobs: int,
+    scheduler: str,
+    progress: bool,
+    log: Log,
+    ranks: Share,
 ) -> None:
     """Train and record what is not kept yet, and keep it."""
     stacks = [stack for stack in asked.stacks if not _is_kept(stack, parts)]
@@ -106,7 +124,7 @@ def _work(
                 bar.refresh()  # where it stands is seen at once, and not after a block of iterations
             log.reached(bar.n, bar.total)
 
-        for finished in _finished(asked, stacks, tuple(parts), jobs, scheduler, show, bar):
+        for finished in _finished(asked, stacks, tuple(parts), jobs, scheduler, show, bar, ranks):
             name = finished.unit.name
             save_result(asked.unfinished / name, _named(finished))
             parts[name] = load_result(asked.unfinished / name)
@@ -121,6 +139,7 @@ def _finished(
     scheduler: str,
     show: Callable[[int], None],
     bar: tqdm[Any],
+    ranks: Share,
 ) -> Iterator[Finished]:
     """Yield the units that are not kept yet, as they are finished."""
     on_divergence = asked.experiment.on_divergence
@@ -137,7 +156,7 @@ def _finished(
             show(before + inner_steps)
 
         checkpoint = asked.unfinished / f"{stack.name}.npz"
-        yield from finish(stack, asked.device, checkpoint, kept, show_stage, on_divergence)
+        yield from finish(stack, asked.device, checkpoint, kept, show_stage, on_divergence, ranks)
         before += stack.inner_steps
 
 

@@ -17,6 +17,7 @@ from metalib.store import digest, load_arrays
 from metalib.training import TrainingConfig, train
 from metalib.training.config import StackConfig
 from metalib.training.loop import OnDivergence, identity_of
+from metalib.training.shares import ALONE, Share
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def finish(
     kept: Collection[str] = (),
     callback: Callable[[int], None] | None = None,
     on_divergence: OnDivergence = "raise",
+    ranks: Share = ALONE,
 ) -> Iterator[Finished]:
     """Train a stack, going on from its checkpoint, and yield its units as they are recorded.
 
@@ -123,7 +125,9 @@ def finish(
         kept: names of units that were recorded before, and are not recorded again.
         callback: called with the inner steps taken so far.
         on_divergence: "raise" an error when a run diverges, or "record" it.
+        ranks: the part of every meta-batch that this process trains; the others `train_along`.
     """
+    ranks.from_first(lambda: stack.name)
     per_iteration = stack.inner_steps // StackConfig.of(stack.configs).iterations
     first = stack.units[0]
     trained = train(
@@ -134,6 +138,7 @@ def finish(
         monitor=first.monitor,
         callback=(lambda iteration: callback(iteration * per_iteration)) if callback else None,
         on_divergence=on_divergence,
+        share=ranks,
     )
     start = 0
     for unit in stack.units:
@@ -144,3 +149,24 @@ def finish(
             provenance = {"training_seconds": round(seconds, 1), "environment": environment(device)}
             yield Finished(unit, replace(result, provenance=provenance))
         start = stop
+
+
+def train_along(
+    stacks: Sequence[Stack], device: str, on_divergence: OnDivergence = "raise", ranks: Share = ALONE
+) -> None:
+    """Train this process's part of every stack that the first process finishes, and keep nothing.
+
+    Args:
+        stacks: those of the first process.
+        device: "cpu", "cuda" or "cuda:i".
+        on_divergence: "raise" an error when a run diverges, or "record" it.
+        ranks: the part of every meta-batch that this process trains.
+    """
+    by_name = {stack.name: stack for stack in stacks}
+    while name := ranks.from_first(lambda: ""):
+        stack = by_name[name]
+        first = stack.units[0]
+        train(
+            first.family, stack.configs,
+            device=device, monitor=first.monitor, on_divergence=on_divergence, share=ranks,
+        )  # fmt: skip

@@ -40,7 +40,7 @@ class TrainingConfig:
         beta1: decay of Adam's first moment in the inner loop.
         outer: one of `outer_optimizers.OUTER_OPTIMIZERS`: "interpolate" moves φ by ε times the mean
             displacement (Algorithm 1, Eq. 5); "adam" feeds the mean displacement divided by α to Adam as a
-            gradient, with ε as its step size (section 3).
+            gradient, with ε as its step size (section 3); "nesterov" gives it momentum, as DiLoCo does.
 
     Raises:
         InputError: if a value lies outside its range, or two of them exclude each other.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from metalib.optimizers import SGD, Adam, Optimizer
+from metalib.optimizers import SGD, Adam, Nesterov, Optimizer
 
 
 @dataclass(frozen=True)
@@ -24,5 +24,6 @@ class OuterOptimizer:
 OUTER_OPTIMIZERS = {
     "interpolate": OuterOptimizer(SGD(1.0), per_alpha=False),
     "adam": OuterOptimizer(Adam(1.0, beta1=0.9), per_alpha=True),
+    "nesterov": OuterOptimizer(Nesterov(1.0), per_alpha=False),
 }
-"""Outer optimizers by name; "interpolate" is Algorithm 1 and Eq. 5."""
+"""Outer optimizers by name; "interpolate" is Algorithm 1 and Eq. 5, "nesterov" moves by ε (Δ + β v)."""

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from metalib.optimizers import OPTIMIZERS, Adam, Masked, State
+from metalib.optimizers import OPTIMIZERS, Adam, Masked, Nesterov, State
 from metalib.params import repeat, scale, select, subtract
 from metalib.tasks.sine import Sine
 from metalib.training.config import TrainingConfig
 from metalib.training.loop import train
 from tests.oracles import flatten, relative_error, unflatten
-from tests.tolerances import ROUNDOFF
+from tests.tolerances import EXACT, ROUNDOFF
 
 DOUBLE = Sine(dtype="float64")
 
@@ -96,3 +96,17 @@ def test_an_optimizer_is_plain_exactly_if_its_steps_are_alpha_times_the_gradient
     moved, _ = optimizer.step(phi, g, state)
     is_alpha_g = relative_error(subtract(phi, moved), scale(g, 0.01)) < ROUNDOFF
     assert optimizer.plain == is_alpha_g
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.9])
+def test_nesterov_is_the_momentum_of_torch(beta):
+    leaf = torch.nn.Parameter(torch.tensor([[1.0, -2.0]], dtype=torch.float64))
+    nesterov, phi = Nesterov(0.1, beta), {"w": leaf.detach().clone()}
+    state = nesterov.initial_state(phi)
+    reference = torch.optim.SGD([leaf], lr=0.1, momentum=beta, nesterov=beta > 0)
+    for _ in range(5):
+        leaf.grad = leaf.detach() ** 3
+        phi, state = nesterov.step(phi, {"w": phi["w"] ** 3}, state)
+        reference.step()
+    torch.testing.assert_close(phi["w"], leaf.detach(), rtol=EXACT, atol=0)
+    assert state.steps == 5

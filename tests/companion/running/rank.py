@@ -1,4 +1,7 @@
-"""What one rank does in `test_distributed.py`: python rank.py CHECKS FOLDER."""
+"""What ranks do in `test_distributed.py`: python rank.py CHECKS FOLDER [SIZE].
+
+With a SIZE, that many ranks are forked from this process, so that PyTorch is imported once for all of them.
+"""
 
 import os
 import signal
@@ -8,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from companion import __main__ as command_line
 from companion.running.distributed import Ranks, ranks
 from metalib import store
 from metalib.errors import MetalibError
@@ -23,9 +27,11 @@ STACK = [
 STACKS = {
     "sgd-interpolate": STACK,
     "sgd-adam": [replace(config, outer="adam") for config in STACK],
+    "sgd-nesterov": [replace(config, outer="nesterov") for config in STACK],
     "adam-fresh-interpolate": [replace(STACK[0], inner="adam-fresh", alpha=0.001)],
 }
 LONG = TrainingConfig(tasks=2, k=2, iterations=300)
+COMMAND = "train --tasks 4 --iterations 20 --evaluation-tasks 3 --results"
 
 
 def keep(name: str, share: Ranks, folder: Path, **training_options) -> None:
@@ -46,8 +52,8 @@ def refusal(share: Ranks, config: TrainingConfig, **options) -> str:
 
 
 def equal_and_refused(folder: Path) -> None:
-    """Train every stack, then meet every error; the last is the loss of rank 1."""
-    with ranks(timeout=30) as share:
+    """Train every stack, then meet every error; the last is the loss of the last rank."""
+    with ranks(timeout=60) as share:
         for name in STACKS:
             keep(name, share, folder)
         one = replace(STACK[0], iterations=1)
@@ -55,16 +61,24 @@ def equal_and_refused(folder: Path) -> None:
         if share.rank == 0:
             damaged.write_bytes(b"not a checkpoint")
         errors = {
-            "indivisible": refusal(share, replace(one, tasks=3)),
+            "indivisible": refusal(share, replace(one, tasks=5)),
             "carried": refusal(share, replace(one, inner="adam")),
             "unequal": refusal(share, replace(one, seed=share.rank)),
             "damaged": refusal(share, one, checkpoint=damaged),
         }
-        if share.rank == 1:
-            store.save_arrays(folder / "errors-1.npz", {}, errors)
+        if share.rank == share.size - 1:
+            store.save_arrays(folder / f"errors-{share.rank}.npz", {}, errors)
             os.kill(os.getpid(), signal.SIGKILL)
         errors["lost"] = refusal(share, one)
-        store.save_arrays(folder / "errors-0.npz", {}, errors)
+        store.save_arrays(folder / f"errors-{share.rank}.npz", {}, errors)
+
+
+def command(folder: Path) -> None:
+    """Run the command line as torchrun would have it run."""
+    os.environ["TORCHELASTIC_RUN_ID"] = "test"
+    sys.argv = ["companion", *COMMAND.split(), str(folder / "ranks")]
+    with (folder / f"output-{os.environ['RANK']}").open("w") as sys.stdout:
+        command_line.main()
 
 
 def killed_once(folder: Path) -> None:
@@ -83,6 +97,21 @@ def killed_once(folder: Path) -> None:
         keep("long", share, folder, checkpoint=folder / "checkpoint.npz", callback=callback)
 
 
+def fork(size: int) -> list[int]:
+    """Return 0 in each of `size` forked ranks; in this process, how each of them ended."""
+    children = []
+    for rank in range(size):
+        child = os.fork()
+        if not child:
+            os.environ.update(RANK=str(rank), WORLD_SIZE=str(size))
+            return []
+        children.append(child)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    globals()[sys.argv[1]](Path(sys.argv[2]))
+    if len(sys.argv) > 3 and (ended := fork(int(sys.argv[3]))):
+        print(*ended)
+    else:
+        globals()[sys.argv[1]](Path(sys.argv[2]))

@@ -8,9 +8,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
+from companion import __main__ as command_line
+from companion.running import distributed
 from companion.running.distributed import VARIABLES, ranks
 from metalib import store
 from metalib.errors import InputError, WorkerError
@@ -19,7 +22,7 @@ from metalib.training.config import TrainingConfig
 from metalib.training.loop import train
 from tests.companion.running import rank as script
 from tests.oracles import relative_error
-from tests.tolerances import EXACT, ROUNDOFF
+from tests.tolerances import EXACT, FLOAT32, ROUNDOFF
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = str(Path(script.__file__))
@@ -47,14 +50,21 @@ def as_rank(monkeypatch):
     return set_variables
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory) -> Path:
-    """What two ranks leave after `equal_and_refused`."""
-    folder, port = tmp_path_factory.mktemp("two"), free_port()
-    command = [sys.executable, SCRIPT, "equal_and_refused", str(folder)]
-    started = [subprocess.Popen(command, env=SETTINGS | variables(rank, 2, port)) for rank in (0, 1)]
-    assert [process.wait(timeout=60) for process in started] == [0, -9]
-    return folder
+def fork(checks: str, folder: Path, size: int) -> list[int]:
+    """Let forked ranks do something, and return how each of them ended."""
+    command = [sys.executable, SCRIPT, checks, str(folder), str(size)]
+    environment = SETTINGS | variables(0, size, free_port())
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    return [int(code) for code in done.stdout.split()]
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def left(request, tmp_path_factory) -> tuple[Path, int]:
+    """What two and four ranks leave after `equal_and_refused`."""
+    folder, size = tmp_path_factory.mktemp("ranks"), request.param
+    assert fork("equal_and_refused", folder, size) == [0] * (size - 1) + [-9]
+    return folder, size
 
 
 def stored(path: Path) -> tuple[Params, torch.Tensor]:
@@ -70,21 +80,24 @@ def assert_moved_alike(phi: Params, alone: Params, configs: list[TrainingConfig]
 
 
 @pytest.mark.parametrize("name", script.STACKS)
-def test_two_ranks_train_to_the_weights_and_losses_of_a_single_process(two, name):
+def test_two_and_four_ranks_train_to_the_weights_and_losses_of_a_single_process(left, name):
+    folder, size = left
     configs = script.STACKS[name]
     alone = train(script.DOUBLE, configs)
     expected = torch.tensor(alone.history[["loss_before", "loss_after"]].to_numpy(copy=True))
-    for rank in (0, 1):
-        phi, history = stored(two / f"{name}-{rank}.npz")
+    for rank in range(size):
+        phi, history = stored(folder / f"{name}-{rank}.npz")
         assert_moved_alike(phi, alone.phi, configs, ROUNDOFF)
         torch.testing.assert_close(history, expected, rtol=EXACT, atol=0.0)
 
 
 @pytest.mark.parametrize("name", script.STACKS)
-def test_two_ranks_agree_bit_for_bit(two, name):
-    (first, losses), (second, same) = (stored(two / f"{name}-{rank}.npz") for rank in (0, 1))
-    assert torch.equal(losses, same)
-    assert all(torch.equal(first[weight], second[weight]) for weight in first)
+def test_all_ranks_agree_bit_for_bit(left, name):
+    folder, size = left
+    (first, losses), *others = (stored(folder / f"{name}-{rank}.npz") for rank in range(size))
+    for other, same in others:
+        assert torch.equal(losses, same)
+        assert all(torch.equal(first[weight], other[weight]) for weight in first)
 
 
 @pytest.mark.parametrize("change", [{"inner": "adam", "alpha": 0.001}, {"algorithm": "maml"}])
@@ -115,23 +128,42 @@ def test_after_a_sigkill_torchrun_goes_on_from_the_checkpoint_to_the_same_weight
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("indivisible", "InputError: 3 tasks per outer step cannot be divided among 2 ranks; choose .*"),
+        ("indivisible", "InputError: 5 tasks per outer step cannot be divided among [24] ranks; choose .*"),
         ("carried", "InputError: .*carries its state .*; set inner to 'adam-fresh' or 'sgd'"),
         ("unequal", "InputError: rank 1 has configuration .*, rank 0 has .*; start every rank with the same"),
         ("damaged", "StoreError: .*damaged.npz is damaged .*"),
     ],
 )
-def test_what_cannot_be_shared_is_refused_on_every_rank(two, case, message):
-    for rank in (0, 1):
-        _, errors = store.load_arrays(two / f"errors-{rank}.npz")
+def test_what_cannot_be_shared_is_refused_on_every_rank(left, case, message):
+    folder, size = left
+    for rank in range(size):
+        _, errors = store.load_arrays(folder / f"errors-{rank}.npz")
         assert re.fullmatch(message, errors[case])
         assert "\n" not in errors[case]
 
 
-def test_the_loss_of_a_rank_is_an_error_that_says_how_to_go_on(two):
-    _, errors = store.load_arrays(two / "errors-0.npz")
-    assert errors["lost"].startswith("WorkerError: rank 0 waits for another in vain (")
-    assert errors["lost"].endswith("start again: it goes on from the checkpoint")
+def test_a_rank_that_is_lost_in_training_is_named_by_all_others_which_say_how_to_go_on(left):
+    folder, size = left
+    for rank in range(size - 1):
+        _, errors = store.load_arrays(folder / f"errors-{rank}.npz")
+        assert errors["lost"].startswith(f"WorkerError: rank {size - 1} is lost (")
+        assert errors["lost"].endswith("start again: it goes on from the checkpoint")
+
+
+def test_the_command_line_spreads_a_run_over_ranks_and_only_the_first_keeps_and_prints_it(
+    tmp_path, monkeypatch
+):
+    assert fork("command", tmp_path, 2) == [0, 0]
+    printed = [(tmp_path / f"output-{rank}").read_text() for rank in (0, 1)]
+    assert "mean squared error after gradient steps" in printed[0]
+    assert printed[1] == ""
+    monkeypatch.setattr(sys, "argv", ["companion", *script.COMMAND.split(), str(tmp_path / "alone")])
+    with pytest.raises(SystemExit, match="0"):
+        command_line.main()
+    tables = [
+        pd.read_csv(next(tmp_path.glob(f"{way}/*/custom/adaptation.csv"))) for way in ("ranks", "alone")
+    ]
+    pd.testing.assert_frame_equal(*tables, rtol=100 * FLOAT32)
 
 
 def test_a_rank_that_does_not_arrive_is_named(as_rank):
@@ -154,3 +186,20 @@ def test_a_script_that_torchrun_did_not_start_is_told_so(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(InputError, match=r"RANK, .* not set; start the script with torchrun"), ranks():
         pass
+
+
+def test_without_torchrun_a_process_has_all_tasks(monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    with distributed.spread() as share:
+        assert (share.rank, share.size) == (0, 1)
+
+
+@pytest.mark.parametrize(("gpus", "chosen"), [(0, "gloo"), (2, "cpu:gloo,cuda:nccl")])
+def test_tensors_on_gpus_travel_by_nccl_and_every_rank_of_a_machine_takes_its_own_gpu(
+    monkeypatch, gpus, chosen
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True)
+    assert distributed.backend() == chosen
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert [distributed.own_device(name) for name in ("cuda", "cuda:0", "cpu")] == ["cuda:1", "cuda:0", "cpu"]

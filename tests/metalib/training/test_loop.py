@@ -90,7 +90,7 @@ def test_a_gpu_trains_to_the_same_weights_as_the_cpu():
 
 
 @pytest.mark.parametrize("inner", ["sgd", "adam"])
-@pytest.mark.parametrize("outer", ["interpolate", "adam"])
+@pytest.mark.parametrize("outer", ["interpolate", "adam", "nesterov"])
 def test_an_interrupted_run_ends_bit_for_bit_where_an_undisturbed_one_does(
     inner, outer, tmp_path, monkeypatch
 ):
