@@ -40,6 +40,7 @@ FLOORS = {
     ],
     "companion.expansion": ["polynomial", "problems", "remainders", "regime", "figures", "claims"],
     "companion.avg_grad_inner": ["coefficients", "draws", "training", "course", "figures", "claims"],
+    "companion.scaling": ["compression", "cost"],
     "companion.personalization": ["writers", "upright", "experiment", "claims"],
     "companion.implicit": ["linear_systems", "meta_gradient"],
     "companion.descendants": [

@@ -89,6 +89,21 @@ class Ranks(Share):
         means = [piece.view_as(part) for piece, part in zip(pieces, parts, strict=True)]
         return dict(zip(update, means[:-1], strict=True)), means[-1]
 
+    def gather(self, parts: list[Tensor]) -> list[list[Tensor]]:
+        """Return the tensors of every rank, in the order of the ranks; all have the same shapes and types."""
+        own = torch.cat([part.contiguous().view(-1).view(torch.uint8) for part in parts])
+        everyone = [torch.empty_like(own) for _ in range(self.size)]
+        with self.reported():
+            dist.all_gather(everyone, own)
+        sizes = [part.numel() * part.element_size() for part in parts]
+        return [
+            [
+                piece.clone().view(part.dtype).view_as(part)
+                for piece, part in zip(one.split(sizes), parts, strict=True)
+            ]
+            for one in everyone
+        ]
+
     @contextmanager
     def reported(self) -> Iterator[None]:
         """Let an error of the block say which rank is lost, and what to do."""
