@@ -1,0 +1,137 @@
+"""What `benchmarks/ranks.py` measured, and what the model makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from companion.intervals import Interval, interval
+from companion.scaling.cost import Link, Training, fit
+from metalib.errors import StoreError
+
+LARGE = Training(weights=1e9, gradient_seconds=0.5)
+"""A model of 10⁹ weights on a worker that needs half a second for a gradient step: assumed, not measured."""
+WORKERS = 10_000
+LINKS = {
+    "data center, 100 Gb/s": Link(latency=2e-5, bandwidth=12.5e9),
+    "between sites, 1 Gb/s": Link(latency=2e-2, bandwidth=125e6),
+    "homes, 50 Mb/s": Link(latency=5e-2, bandwidth=6.25e6),
+}
+"""Links of workers, by what they stand for: assumed, not measured."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The stored measurements.
+
+    Attributes:
+        rows: one per measurement, as `benchmarks/ranks.csv` holds them.
+    """
+
+    rows: pd.DataFrame
+
+    @classmethod
+    def load(cls, path: Path) -> Measured:
+        """Read the file.
+
+        Raises:
+            StoreError: if it is not there.
+        """
+        if not path.is_file():
+            raise StoreError(f"{path} is missing; run python benchmarks/ranks.py")
+        return cls(pd.read_csv(path))
+
+    def part(self, name: str) -> pd.DataFrame:
+        """Return the measurements of one part."""
+        return self.rows[self.rows.part == name]
+
+    def seconds(self, ranks: int, column: str = "seconds") -> np.ndarray:
+        """Return, per repeat, how long the training took over so many ranks; 0 ranks are one process."""
+        rows = self.part("throughput")
+        setting = "ranks" if ranks else "one process"
+        chosen = rows[(rows.ranks == max(1, ranks)) & (rows.setting == setting)].sort_values("repeat")
+        return chosen[column].to_numpy()
+
+    def speed_up(self, ranks: int, column: str = "seconds") -> Interval:
+        """Return by how much ranks are faster than one process, paired by repeat.
+
+        Args:
+            ranks: how many.
+            column: "seconds" of a clock; or "busy" seconds of the processor, which others that share the
+                machine do not take away.
+        """
+        return interval(self.seconds(0, column) / self.seconds(ranks, column))
+
+    def waiting(self, ranks: int) -> Interval:
+        """Return the share of the time that ranks spend in all-reduces, in percent."""
+        return interval(100.0 * self.seconds(ranks, "waiting") / self.seconds(ranks))
+
+    @cached_property
+    def message(self) -> int:
+        """Bytes of a displacement of the Omniglot network, sent once per outer step."""
+        return int(self.part("throughput").bytes.max())
+
+    @cached_property
+    def link(self) -> Link:
+        """What the all-reduces on this machine say about its link."""
+        return fit(self.part("collectives"))
+
+    @cached_property
+    def links(self) -> pd.DataFrame:
+        """Seconds per outer gradient step: `k`, `delay`, mean `seconds` measured, `predicted` by the model.
+
+        The model knows the time of a step from the runs without a delay and k = 10, and the delay.
+        """
+        rows = self.part("links")
+        taken = (rows.seconds / (rows.steps / TASKS)).rename("seconds")
+        means = rows.assign(seconds=taken).groupby(["k", "delay"]).seconds.mean().reset_index()
+        work = means[(means.delay == 0) & (means.k == means.k.max())].seconds.item()
+        return means.assign(predicted=work + means.delay / means.k)
+
+    @cached_property
+    def hidden(self) -> Interval:
+        """How much of the shorter of computing and sending is hidden behind the longer, in percent."""
+        times = self.part("overlap").pivot(index="repeat", columns="setting", values="seconds")
+        shorter = times[["steps", "all-reduce"]].min(axis=1)
+        return interval((100 * (times["steps"] + times["all-reduce"] - times["both"]) / shorter).to_numpy())
+
+    @cached_property
+    def compressed(self) -> pd.DataFrame:
+        """Per way to write a displacement: `bytes` relative to float32, `error` of a message, last `loss`."""
+        rows = self.part("compression")
+        means = rows.groupby("setting", sort=False)[["bytes", "error", "loss"]].mean()
+        spread = rows.groupby("setting", sort=False).loss.apply(lambda x: interval(x.to_numpy()))
+        return means.assign(bytes=means.bytes / means.bytes["float32"], loss=spread).reset_index()
+
+
+TASKS = 4
+"""Tasks per outer step in `benchmarks/ranks.py`; a step on all of them is one outer gradient step."""
+
+
+def extrapolated() -> pd.DataFrame:
+    """Return what the model says of `LARGE` on `WORKERS` workers, per link.
+
+    Returns:
+        `link`; the `gigabytes` that a worker sends and receives per average; `synchronous`, the share of the
+        time in percent that workers compute if they average after every step; and the local steps `k` from
+        which on they compute nine tenths of the time: in float32, in int8, and overlapped.
+    """
+    quarter = Training(LARGE.weights, LARGE.gradient_seconds, bytes_per_weight=1 + 4 / 1024)
+    rows = []
+    for name, link in LINKS.items():
+        talk = link.all_reduce(WORKERS, LARGE.weights * LARGE.bytes_per_weight)
+        rows.append(
+            {
+                "link": name,
+                "seconds": talk,
+                "synchronous": 100 * LARGE.efficiency(link, WORKERS, 1),
+                "k": LARGE.steps_for(link, WORKERS),
+                "k_int8": quarter.steps_for(link, WORKERS),
+                "k_overlapped": max(1, int(np.ceil(0.9 * talk / LARGE.gradient_seconds))),
+            }
+        )
+    return pd.DataFrame(rows)
