@@ -14,10 +14,12 @@ revisions.REVISIONS.update(
         "Pretraining": 1,
         "RecordAccuracy": 1,
         "RecordAdaptation": 1,
+        "RecordClients": 1,
         "RecordCurve": 1,
         "RecordEachShot": 1,
         "RecordFineTuning": 1,
         "RecordGradients": 1,
+        "Upright": 1,
     }
 )
 

@@ -16,7 +16,7 @@ from companion.intervals import Interval, interval
 from companion.personalization.experiment import RECORDED_STEPS
 from companion.personalization.writers import KNOWN, NEW
 from companion.results import Result, load_result
-from companion.verdicts import FAILS, HOLDS, OPEN, Claim, verdict_on_sign
+from companion.verdicts import Claim, decide
 
 SIMILAR = 2.0
 """Points of accuracy within which two methods count as alike; chosen before the runs."""
@@ -36,14 +36,10 @@ class Found:
     over_alphabets: Interval
 
     @property
-    def low(self) -> float:
-        """The lower of the two lower ends."""
-        return min(self.over_seeds.low, self.over_alphabets.low)
-
-    @property
-    def high(self) -> float:
-        """The higher of the two upper ends."""
-        return max(self.over_seeds.high, self.over_alphabets.high)
+    def widest(self) -> Interval:
+        """From the lower of the two lower ends to the higher of the two upper ends: what verdicts rest on."""
+        seeds, alphabets = self.over_seeds, self.over_alphabets
+        return Interval(seeds.mean, min(seeds.low, alphabets.low), max(seeds.high, alphabets.high))
 
     def __str__(self) -> str:
         """Write the mean and both half intervals."""
@@ -116,7 +112,7 @@ def helps(evidence: Evidence) -> Claim:
     gain = evidence.difference(("reptile", TUNED), ("reptile", 0))
     return Claim(
         "own drawings help", "fine-tuning on 5 characters raises accuracy on new alphabets", str(gain),
-        verdict_on_sign(gain.low, gain.high),
+        decide(gain.widest, above=0),
     )  # fmt: skip
 
 
@@ -129,7 +125,7 @@ def more_on_new_alphabets(evidence: Evidence) -> Claim:
     return Claim(
         "new alphabets gain more", "the gain is larger where the alphabet is new than where only the hand is",
         f"{new.mean:+.1f} against {known.mean:+.1f} points, difference {apart:.1f}",
-        verdict_on_sign(apart.low, apart.high),
+        decide(apart, above=0),
     )  # fmt: skip
 
 
@@ -138,18 +134,16 @@ def beats_joint(evidence: Evidence) -> Claim:
     ahead = evidence.difference(("reptile", TUNED), ("joint", TUNED))
     return Claim(
         "a start made for adapting", "fine-tuned, Reptile's model beats the jointly trained one, fine-tuned",
-        str(ahead), verdict_on_sign(ahead.low, ahead.high),
+        str(ahead), decide(ahead.widest, above=0),
     )  # fmt: skip
 
 
 def as_fedavg(evidence: Evidence) -> Claim:
     """Prediction 4: fine-tuned, Reptile's and FedAvg's models are within two points of each other."""
     apart = evidence.difference(("reptile", TUNED), ("fedavg", TUNED))
-    inside = apart.low > -SIMILAR and apart.high < SIMILAR
-    outside = apart.low > SIMILAR or apart.high < -SIMILAR
     return Claim(
         "FedAvg is Reptile", f"fine-tuned, both lie within {SIMILAR:g} points of each other", str(apart),
-        HOLDS if inside else FAILS if outside else OPEN,
+        decide(apart.widest, above=-SIMILAR, below=SIMILAR),
     )  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from companion.fewshot.scores import LearningCurve, RecordAccuracy, Scoring
 from companion.fewshot.table1 import RecordEachShot
 from companion.inner_gradients.settings import RecordCurve
 from companion.overlap.late_gradients import RecordGradients
+from companion.personalization.experiment import RecordClients
+from companion.personalization.upright import Upright
 from companion.results import load_result
 from companion.revisions import KEY, other_code, revised, without_revisions
 from companion.running import runner
@@ -128,7 +130,9 @@ NUMBERS = {
     "RecordCurve": lambda: of_record(RecordCurve(SCORING), tasks()),
     "RecordEachShot": lambda: of_record(RecordEachShot((SCORING,)), tasks()),
     "RecordFineTuning": lambda: of_record(RecordFineTuning(tasks(), SCORING), Pretraining(pool(), 5)),
+    "RecordClients": lambda: of_record(RecordClients(2), Upright(pool(), filters=4), replace(RUN, alpha=0.1)),
     "RecordGradients": lambda: of_record(RecordGradients("reptile", 2, random=True), tasks()),
+    "Upright": lambda: of_family(Upright(pool(), filters=4)),
 }
 GOLDEN = {
     "training": (
@@ -136,30 +140,43 @@ GOLDEN = {
         [
             0.0005487782,
             0.221438,
+            0.001170738,
             0.003991108,
             0.2540478,
+            0.00843164,
             0.003370127,
             0.2217654,
+            0.007223865,
             0.0009665186,
             0.2516686,
+            0.002086238,
             0.00209472,
             0.2434701,
+            0.004510683,
             0.002178504,
             0.2264552,
+            0.004648128,
             0.0004621652,
             0.2465239,
+            0.0009953805,
             0.0002036959,
             0.2576766,
+            0.000371073,
             0.001616532,
             0.2356829,
+            0.003365693,
             0.002199354,
             0.1768436,
+            0.004458707,
             0.001706397,
             0.2531618,
+            0.003679516,
             0.004293766,
             0.2502016,
+            0.008981722,
             0.003631519,
             0.221612,
+            0.007893604,
         ],
     ),
     "evaluation": (1, [0.8493249]),
@@ -222,7 +239,9 @@ GOLDEN = {
         1,
         [0, 10.74042, 2.148084, 4.296168, 69.1117, 19.18077, 0, 0, 6, 114.6584, 115.8433, 0.07649431],
     ),
+    "RecordClients": (1, [0, 12.54933, 14.65552, 57.43854, 0, 0, 6, 5.563818, 4.359102]),
     "RecordGradients": (1, [0, 6.034305, 3.980903, 0.393672, 145.5083, 0.3468363]),
+    "Upright": (1, [50409.23, 2.977763, 0.3481601, 4.573174]),
 }
 """By name: the revision, and the numbers that it gives. Whoever changes the numbers on purpose raises the
 revision in `metalib/revisions.py` or `companion/revisions.py`, and puts both here."""
