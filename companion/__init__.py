@@ -27,6 +27,7 @@ only from those above it in this list:
     pitfalls         mistakes, written out so that they can be seen failing
     personalization  writers as clients who fine-tune one model
     scaling          what many workers cost
+    personalization  writers as clients who fine-tune one model
     catalogue        all experiments by name
     upkeep           what lies in a folder of results, and how unfinished work is removed
     options          numbers and names as they are typed

@@ -41,7 +41,7 @@ FLOORS = {
     "companion.expansion": ["polynomial", "problems", "remainders", "regime", "figures", "claims"],
     "companion.avg_grad_inner": ["coefficients", "draws", "training", "course", "figures", "claims"],
     "companion.scaling": ["compression", "cost", "summaries", "figures"],
-    "companion.personalization": ["writers", "upright", "experiment", "figures", "claims"],
+    "companion.personalization": ["writers", "upright", "experiment", "claims", "figures", "summaries"],
     "companion.implicit": ["linear_systems", "meta_gradient"],
     "companion.descendants": [
         *("rounds", "averaging", "diloco", "step_sizes", "regularizer", "proximal"),

@@ -24,14 +24,16 @@ def local_steps(links: pd.DataFrame) -> Figure:
         left.plot(delay, 1e3 * rows.seconds, marker, color=color, label=label)
         left.plot(delay, 1e3 * rows.predicted, line, color=color)
     left.set(xlabel="delay before every average (ms)", ylabel="time per gradient step (ms)", ylim=(0, None))
-    left.set_title("measured (marks) and model (lines), 2 processes")
+    left.set_title("2 processes: measured, and model (lines)")
     left.legend()
     ks = np.unique(np.logspace(0, 5, 101).round().astype(int))
     for (name, link), color, style, marker in zip(LINKS.items(), CYCLE, LINES, MARKERS, strict=False):
         shares = [100 * LARGE.efficiency(link, WORKERS, int(k)) for k in ks]
-        right.plot(ks, shares, color=color, linestyle=style, marker=marker, markevery=20, label=name)
+        right.plot(
+            ks, shares, color=color, linestyle=style, marker=marker, markevery=20, label=name.split(", ")[1]
+        )
     right.set_xscale("log")
     right.set(xlabel="local steps $k$", ylabel="time spent computing (%)", ylim=(0, 100))
     right.set_title("model: 10,000 workers, $10^9$ weights")
-    right.legend()
+    right.legend(loc="lower right", title="link")
     return canvas
