@@ -8,7 +8,7 @@ import pytest
 
 from companion.budgets import Budget
 from companion.glyphs import rendering
-from companion.personalization import claims, experiment
+from companion.personalization import claims, experiment, figures, summaries
 from companion.personalization.upright import Upright, visit
 from companion.personalization.writers import BACKGROUND, KNOWN, NEW, OMNIGLOT, writers
 from companion.results import Result
@@ -131,7 +131,7 @@ def evidence(gains: dict[tuple[str, int, str], float]) -> claims.Evidence:
         for kind in (KNOWN, NEW)
         for alphabet in range(8)
         for hand in range(3)
-        for step in (0, 20)
+        for step in experiment.RECORDED_STEPS
     ]  # fmt: skip
     return claims.Evidence(Result({"clients": pd.DataFrame(rows)}))
 
@@ -147,3 +147,13 @@ def evidence(gains: dict[tuple[str, int, str], float]) -> claims.Evidence:
 )
 def test_predictions_are_decided_by_their_intervals(gains, verdicts):
     assert tuple(claim.verdict for claim in claims.claims(evidence(gains))) == verdicts
+
+
+def test_the_page_tells_how_many_clients_are_worse_off_and_by_how_much_they_gain():
+    found = evidence({("reptile", 20, NEW): 5.0})
+    assert summaries.told(found) == {"gain": "5", "worse": "0 of 24"}
+    table = summaries.served(found).set_index("accuracy (%)")
+    assert table.loc["Reptile", "new alphabet, own"].startswith(("54.9", "55.0", "55.1"))
+    assert list(summaries.verdicts(found).verdict) == ["**holds**"] * 3 + ["**does not hold**"]
+    canvas = figures.clients(found.summary(), found.per_client())
+    assert len(canvas.axes) == 2
