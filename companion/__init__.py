@@ -25,7 +25,6 @@ only from those above it in this list:
     playground       the pages to play with
     questions        what readers ask of the paper
     pitfalls         mistakes, written out so that they can be seen failing
-    personalization  writers as clients who fine-tune one model
     scaling          what many workers cost
     personalization  writers as clients who fine-tune one model
     catalogue        all experiments by name
