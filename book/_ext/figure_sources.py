@@ -16,7 +16,7 @@ from metalib.errors import InputError
 LIST = "book/figures.yml"
 KEYS = {"title", "results", "parameters", "drawn", "frame"}
 SUFFIXES = {SVG: "svg", PDF: "pdf", PNG: "png", CSV: "csv"}
-THUMBNAIL = 480
+THUMBNAIL = 320
 """Pixels: the width of a picture in the gallery, at least."""
 
 
@@ -126,5 +126,5 @@ def thumbnail(png: bytes) -> bytes:
     with Image.open(BytesIO(png)) as image:
         small = image.convert("RGB").reduce(max(image.width // THUMBNAIL, 1))
     buffer = BytesIO()
-    small.quantize(64, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    small.quantize(32, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
     return buffer.getvalue()
