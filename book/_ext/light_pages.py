@@ -137,11 +137,11 @@ def write_font(shown: set[int], target: Path) -> None:
     options = subset.Options(
         recalc_timestamp=False, layout_features=[], name_IDs=[0, 1, 2, 3, 4, 6], notdef_outline=True
     )
-    font = subset.load_font(str(THEME / FONT), options)
-    cutter = subset.Subsetter(options)
-    cutter.populate(unicodes=shown)
-    cutter.subset(font)
-    subset.save_font(font, str(target), options)
+    with subset.load_font(str(THEME / FONT), options, lazy=False) as font:
+        cutter = subset.Subsetter(options)
+        cutter.populate(unicodes=shown)
+        cutter.subset(font)
+        subset.save_font(font, str(target), options)
 
 
 def setup(app: Any) -> dict[str, bool]:

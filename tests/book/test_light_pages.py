@@ -1,0 +1,40 @@
+"""What is taken out of the pages is what no page uses, and what is written is the same each time."""
+
+import doctest
+from xml.etree import ElementTree
+
+import figure_citations
+import figure_downloads
+import light_pages
+import pytest
+from fontTools.ttLib import TTFont
+
+
+@pytest.mark.parametrize(
+    "module", [light_pages, figure_citations, figure_downloads], ids=lambda m: m.__name__
+)
+def test_examples_in_the_extensions_are_true(module):
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
+
+
+def test_a_font_holds_the_icons_that_are_shown_and_its_bytes_stay(tmp_path):
+    shown = {0xF0C9, 0xF002}
+    for name in ("a.ttf", "b.ttf"):
+        light_pages.write_font(shown, tmp_path / name)
+    with TTFont(tmp_path / "a.ttf") as font:
+        assert set(font.getBestCmap()) == shown
+    assert (tmp_path / "a.ttf").read_bytes() == (tmp_path / "b.ttf").read_bytes()
+
+
+def test_rules_for_what_scripts_put_together_and_for_elements_stay():
+    style = ".bs-tooltip-end .arrow{a:b}p,.gone{c:d}a:not(.gone,.too){e:f}.gone>p{g:h}@font-face{i:j}"
+    kept = ".bs-tooltip-end .arrow{a:b}p{c:d}a:not(.gone,.too){e:f}@font-face{i:j}"
+    assert light_pages.applying(style, {"arrow"}) == kept
+
+
+def test_a_dense_picture_draws_the_same():
+    svg = '<svg>\n <!-- 1e-3 -->\n <path d="M 1.5 -2 \nL 3 4e-05 \nz\n"/>\n</svg>\n'
+    (path,) = ElementTree.fromstring(light_pages.dense(svg))
+    assert path.get("d") == "M1.5 -2L3 4e-05z"
