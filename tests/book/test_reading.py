@@ -49,7 +49,7 @@ def test_the_main_path_of_a_page_takes_at_most_eight_minutes(book, page):
     text = article(book, page)
     said = text.select_one(".reading-time").extract().text
     for silent in text.select(
-        "pre, details:not(.deeper), .math, script, style, iframe, .headerlink, .prev-next-area"
+        "pre, details:not(.deeper), .math, script, style, iframe, .playground, .headerlink, .prev-next-area"
     ):
         silent.decompose()
     deeper = sum(words(part) for part in text.select("details.deeper"))

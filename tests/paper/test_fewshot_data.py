@@ -55,3 +55,11 @@ def test_vinyals_split_cuts_the_evaluation_alphabets_within_gurmukhi(source):
         characters += sorted({path[:-1] for path, _ in drawings})
     assert characters[1199] == ("images_evaluation", "Gurmukhi", "character41")
     assert characters[1200] == ("images_evaluation", "Gurmukhi", "character42")
+
+
+def test_drawings_of_the_playground_become_as_large_as_characters_of_omniglot_are(source):
+    """The page says that 18 pixels is the median of the longer side, and scales what readers draw to it."""
+    ink = omniglot(source).images[..., 0].reshape(-1, 28, 28) == 0
+    lines = [ink.any(axis) for axis in (1, 2)]
+    sides = [line.shape[1] - line.argmax(1) - line[:, ::-1].argmax(1) for line in lines]
+    assert np.median(np.maximum(*sides)) == 18

@@ -2,7 +2,7 @@
 // The first playground: what is drawn and how it answers; the mathematics is in update_math.js.
 playground.ready(() => {
   const { animate, clamp, draw, element, line, movable, placeIn, set } = playground;
-  const { METHODS, add, coefficients, draws, innerLoop, lossAfter, lossBefore, lossesOf, update, wholeLoss } = metaUpdate;
+  const { add, coefficients, draws, innerLoop, lossAfter, lossBefore, lossesOf, proximal, update, wholeLoss } = metaUpdate;
 
   const PHASE = 2.8, AMPLITUDE = 4, UNIT = 100; // the picture shows phases −2.8 … 2.8 and amplitudes 0 … 4
   const HOME = { start: [1.2, -0.8], tasks: [[2.2, -1.3], [2.8, 0.1], [2.2, 1.3]] };
@@ -65,12 +65,17 @@ playground.ready(() => {
   function drawPaths(s) {
     const group = element("inner");
     group.replaceChildren();
-    if (chosen("method") === "imaml") return;
+    const implicit = chosen("method") === "imaml";
     tasks.forEach((task, i) => {
-      const paths = draws(lossesOf(task), s.k).map((draw) => innerLoop(draw, phi, s.alpha).phi.map(across));
-      draw(group, "path", { d: paths.map(line).join(""), class: `inner task-${i}`, opacity: s.k > 5 ? 0.25 : 0.45 });
-      draw(group, "path", { d: paths.map((path) => `${line([path[s.k]])}h0`).join(""), class: `end task-${i}` });
+      const paths = implicit
+        ? lossesOf(task).map((loss) => [phi, proximal(loss, phi, s.lambda)])
+        : draws(lossesOf(task), s.k).map((draw) => innerLoop(draw, phi, s.alpha).phi);
+      const shown = paths.map((path) => path.map(across));
+      draw(group, "path", { d: shown.map(line).join(""), class: `inner task-${i}`, opacity: shown.length > 32 ? 0.25 : 0.45 });
+      draw(group, "path", { d: shown.map((path) => `${line([path.at(-1)])}h0`).join(""), class: `end task-${i}` });
     });
+    element("paths-key").textContent = implicit
+      ? "from φ to the solution of the inner problem on each minibatch" : "inner paths, one for every draw of minibatches";
   }
 
   function arrow(id, from, by, factor) {
@@ -110,7 +115,7 @@ playground.ready(() => {
     row("row-avg-grad-inner", parts.avgGradInner);
     row("row-rest", add(parts.whole, sum, -1));
     const [c, cInner] = coefficients(method, s);
-    element("rule").textContent = `${NAMES[method]} follows ${RULES[method]}.`;
+    element("rule").textContent = `${NAMES[method][0].toUpperCase()}${NAMES[method].slice(1)} follows ${RULES[method]}.`;
     element("formula").textContent =
       `To leading order: ${c}·AvgGrad ${cInner < 0 ? "−" : "+"} ${Math.abs(cInner).toFixed(2)}·AvgGradInner.`;
     element("factor").textContent = factor === 1 ? "Arrows have their true length." : `Arrows are drawn ${factor} times as long as they are.`;
@@ -232,6 +237,5 @@ playground.ready(() => {
   element("run").addEventListener("click", run);
   element("back").addEventListener("click", () => { moveStart(trail[0]); });
   element("reset-all").addEventListener("click", () => { element("update-form").reset(); beginAgain(); });
-  console.assert(METHODS.every((method) => method in NAMES));
   beginAgain();
 });
