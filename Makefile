@@ -8,7 +8,7 @@ ENVIRONMENT := .venv/.complete
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf test lint notebooks notebook benchmarks browser lock environment clean distclean FORCE
+.PHONY: help book pdf test lint notebooks notebook slides benchmarks browser lock environment clean distclean FORCE
 
 help: ## list what can be made
 	@echo "make <target>, where <target> is one of"
@@ -43,6 +43,9 @@ notebooks: $(ENVIRONMENT) ## execute all notebooks again, in place
 notebook: $(ENVIRONMENT) ## run one with other parameters: NB=notebooks/sine.ipynb ARGS="-p seed 3 -p device cuda"
 	@test -n "$(NB)" || { echo 'Name a notebook: make notebook NB=notebooks/sine.ipynb ARGS="-p seed 3"' >&2; exit 2; }
 	@$(BIN)/python scripts/notebooks.py run "$(NB)" $(ARGS)
+
+slides: $(ENVIRONMENT) ## draw the key figures for slides, 16:9 with large type, into _build/slides
+	@$(BIN)/python -m companion.slides _build/slides
 
 benchmarks: $(ENVIRONMENT) ## time metalib against plain loops, side by side
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done

@@ -27,6 +27,7 @@ only from those above it in this list:
     pitfalls         mistakes, written out so that they can be seen failing
     scaling          what many workers cost
     personalization  writers as clients who fine-tune one model
+    slides           key figures, 16:9 with large type
     catalogue        all experiments by name
     upkeep           what lies in a folder of results, and how unfinished work is removed
     options          numbers and names as they are typed
