@@ -31,13 +31,17 @@ COLORS = 256
 SWITCH = "COMPANION_FORMS"
 """Environment variable: if it is "none", figures are only shown, for runs that nobody looks at."""
 
+_PICTURE = re.compile(r"(?<=data:image/png;base64,)[\w+/=\s]+")
 _OUTLINE = re.compile(r' d="[^"]*"')
 _DECIMALS = re.compile(r"(\.\d\d)\d+")
 
 
 def svg(canvas: Figure) -> str:
-    """Return a figure as SVG, its outlines to a hundredth of a point."""
+    """Return a figure as SVG, its outlines to a hundredth of a point, its pictures with few colors."""
     found = _saved(canvas, "svg", {"Date": None, "Creator": None}).decode()
+    found = _PICTURE.sub(
+        lambda picture: base64.b64encode(_few_colors(base64.b64decode(picture[0]))).decode(), found
+    )
     return _OUTLINE.sub(lambda outline: _DECIMALS.sub(r"\1", outline[0]), found)
 
 
@@ -48,10 +52,17 @@ def pdf(canvas: Figure) -> bytes:
 
 def png(canvas: Figure) -> bytes:
     """Return a figure as PNG."""
-    with Image.open(io.BytesIO(_saved(canvas, "png", {"Software": None}, dpi=DPI))) as image:
+    return _few_colors(_saved(canvas, "png", {"Software": None}, dpi=DPI), dpi=(DPI, DPI))
+
+
+def _few_colors(picture: bytes, **options: Any) -> bytes:
+    """Return a PNG with a palette; one that lets something shine through stays as it is."""
+    with Image.open(io.BytesIO(picture)) as image:
+        if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
+            return picture
         few = image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    few.save(buffer, "png", optimize=True, dpi=(DPI, DPI))
+    few.save(buffer, "png", optimize=True, **options)
     return buffer.getvalue()
 
 

@@ -1,6 +1,8 @@
 """Figures can be taken away: the table holds what is drawn, and the same figure gives the same bytes."""
 
+import base64
 import io
+import re
 
 import matplotlib as mpl
 import numpy as np
@@ -110,6 +112,15 @@ def test_a_figure_of_pictures_has_no_table():
     axes.imshow(np.eye(3))
     assert as_csv(canvas) == ""
     assert set(forms.forms(canvas)) == {forms.SVG, forms.PDF}
+
+
+def test_pictures_inside_an_svg_are_small_and_keep_their_grays():
+    canvas, (axes,) = style.figure()
+    axes.imshow(np.linspace(0, 1, 64 * 64).reshape(64, 64), cmap="Greys", interpolation="nearest")
+    (inside,) = re.findall(r"data:image/png;base64,([\w+/=\s]+)", forms.svg(canvas))
+    with Image.open(io.BytesIO(base64.b64decode(inside))) as image:
+        assert image.mode == "P"
+        assert len(set(np.asarray(image.convert("L")).ravel())) > 200
 
 
 def test_the_same_figure_gives_the_same_bytes_without_a_date():
