@@ -16,7 +16,7 @@ LONGEST = 1500
 """Words of a page's main path."""
 OPEN = {
     *("notebooks/sine", "notebooks/expansion", "notebooks/manifolds"),
-    *("notebooks/glyphs", "notebooks/fewshot", "notebooks/inner_gradients", "notebooks/overlap"),
+    "notebooks/glyphs",
     *("index", "book/problem", "book/notation", "book/data", "book/reproduce"),
 }
 """Pages that have not been rewritten yet."""
