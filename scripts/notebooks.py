@@ -33,8 +33,28 @@ METADATA = {
 }
 
 
+KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", list: "a sequence"}
+REFUSALS = ("InputError", "StoreError", "DivergenceError", "WorkerError", "MetalibError")
+"""Errors of metalib that say all there is to say in one line."""
+
+
+def read(path: Path) -> NotebookNode:
+    """Read a notebook, or exit with one line that says why it is none."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror or error}")
+    except Exception as error:  # of a dozen kinds: JSON's, the schema's, attributes that are not there
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        fail(f"{path} is no notebook ({reason[:100]}); name one, such as NB=notebooks/sine.ipynb")
+    return notebook
+
+
 def parameters_of(path: Path) -> dict[str, str]:
     """Return the parameters of a notebook with their defaults, as written in the cell tagged `parameters`."""
+    if not read(path).metadata.get("kernelspec"):
+        fail(f"{path} does not say which kernel runs it; save it in Jupyter once")
     return {name: found["default"] for name, found in papermill.inspect_notebook(str(path)).items()}
 
 
@@ -53,16 +73,38 @@ def parse_value(text: str) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def require_known(path: Path, given: Mapping[str, Any]) -> None:
-    """Exit with one line if the notebook has no such parameter; papermill would only log it."""
+def fitting(name: str, text: str, default: str) -> Any:
+    """Return the value of a parameter, or exit with one line if it is not of the kind of its default.
+
+    >>> fitting("seed", "3", "0"), fitting("results", "2026", "'runs'"), fitting("ks", "(1, 5)", "(2, 3)")
+    (3, '2026', [1, 5])
+    """
+    value, usual = parse_value(text), parse_value(default)
+    if isinstance(usual, str):
+        return value if isinstance(value, str) else text
+    if usual is not None and not _alike(value, usual):
+        fail(f"{name} is {text!r}; it must be {KINDS[type(usual)]}, such as {default}")
+    return value
+
+
+def _alike(value: Any, usual: Any) -> bool:
+    """Return whether a value is of the kind of another; a whole number is a number, a truth value is none."""
+    if isinstance(usual, list):
+        return isinstance(value, list) and all(_alike(part, usual[0]) for part in value if usual)
+    kinds = (int, float) if isinstance(usual, float) else type(usual)
+    return isinstance(value, kinds) and isinstance(value, bool) == isinstance(usual, bool)
+
+
+def chosen(path: Path, given: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return the parameters that are given, or exit with one line if the notebook has no such parameter.
+
+    papermill would only log it.
+    """
     known = parameters_of(path)
-    unknown = sorted(set(given) - set(known))
+    unknown = sorted({name for name, _ in given} - set(known))
     if unknown:
         fail(f"{path} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
-
-
-ROUND_SECONDS = (5, 10, 20, 30, 60, 120, 180, 300, 600, 1200)
-"""What running times are rounded up to."""
+    return {name: fitting(name, text, known[name]) for name, text in given}
 
 
 def clean(notebook: NotebookNode, seconds: float, noted: int | None = None) -> NotebookNode:
@@ -125,7 +167,11 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any] | None = N
             RUNS.mkdir(exist_ok=True)
             failed = RUNS / f"failed-{source.name}"
             failed.write_bytes(output.read_bytes())
-            fail(f"{source} failed in cell {error.exec_count}; as far as it came it is in {failed}\n{error}")
+            reason = f": {error.evalue}" if error.ename in REFUSALS else ""
+            line = f"{source} failed in cell {error.exec_count}{reason}; as far as it came it is in {failed}"
+            fail(line if reason else f"{line}\n{error}")
+        except RuntimeError as error:  # the kernel died, perhaps because memory ran out
+            fail(f"{source} was given up: {str(error).splitlines()[0]}")
         seconds = _seconds_of_kernels() - started
         notebook = clean(nbformat.read(output, as_version=4), seconds, noted)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +193,7 @@ def name_of(source: Path, parameters: Mapping[str, Any]) -> str:
     """
     suffix = "".join(f"-{name}-{value}" for name, value in parameters.items())
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in suffix)
-    return f"{source.stem}{safe}.ipynb"
+    return f"{source.stem}{safe[:150]}.ipynb"
 
 
 def picture(path: Path, name: str) -> bytes:
@@ -193,17 +239,23 @@ def main() -> None:
             fail(f"there is no notebook {path}; name one, such as NB=notebooks/sine.ipynb")
     if given.command == "execute":
         for path in given.notebooks:
+            read(path)
             print(f"{path} executed in {execute(path, path):.0f} s")
         return
     if given.command == "picture":
         given.file.write_bytes(picture(given.notebook, given.name))
         return
-    parameters = {name: parse_value(value) for name, value in given.parameters}
-    require_known(given.notebook, parameters)
+    parameters = chosen(given.notebook, given.parameters)
+    if given.into.exists() and not given.into.is_dir():
+        fail(f"{given.into} is a file; name a folder for the executed notebook")
     target = given.into / name_of(given.notebook, parameters)
     execute(given.notebook, target, parameters)
     print(f"The executed notebook is {target}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)

@@ -24,7 +24,7 @@ from companion.running.assembly import merged
 from companion.running.experiment import SEEDS, Experiment
 from companion.running.request import Request, requested
 from companion.running.stacks import Finished, Stack, finish, has_checkpoint, train_along
-from companion.running.unfinished import LOG, Log, alone, share
+from companion.running.unfinished import LOG, Log, alone, how_far, share
 from companion.running.workers import engine, side_by_side
 from metalib import __version__
 from metalib.errors import StoreError, require
@@ -124,11 +124,14 @@ def _work(
                 bar.refresh()  # where it stands is seen at once, and not after a block of iterations
             log.reached(bar.n, bar.total)
 
-        for finished in _finished(asked, stacks, tuple(parts), jobs, scheduler, show, bar, ranks):
-            name = finished.unit.name
-            save_result(asked.unfinished / name, _named(finished))
-            parts[name] = load_result(asked.unfinished / name)
-            log.write(f"unit {name} is finished, {share(bar.n, bar.total)}")
+        try:
+            for finished in _finished(asked, stacks, tuple(parts), jobs, scheduler, show, bar, ranks):
+                name = finished.unit.name
+                save_result(asked.unfinished / name, _named(finished))
+                parts[name] = load_result(asked.unfinished / name)
+                log.write(f"unit {name} is finished")
+        finally:
+            log.write(share(bar.n, bar.total))
 
 
 def _finished(
@@ -162,13 +165,9 @@ def _finished(
 
 def _announce(asked: Request, kept: Collection[str], progress: bool, log: Log) -> None:
     """Write down what a run begins with, and say where it stands if it goes on from earlier work."""
-    total = sum(stack.inner_steps for stack in asked.stacks)
-    done = sum(unit.inner_steps for unit in asked.units if unit.name in kept)
-    at = f"{len(kept)} of {len(asked.units)} units finished, {share(done, total)}"
-    begun = any((asked.unfinished / f"{stack.name}.npz").exists() for stack in asked.stacks)
-    if progress and (kept or begun):
-        more = "; the next go on from their checkpoints" if begun else ""
-        print(f"going on with {at}{more}; see {log.folder / LOG}", file=sys.stderr)
+    at = f"{len(kept)} of {len(asked.units)} units finished"
+    if progress and (reached := how_far(asked.unfinished)):
+        print(f"going on: {at}, at {reached}; see {log.folder / LOG}", file=sys.stderr)
     seeds = ", ".join(map(str, asked.seeds))
     log.write(
         f"{asked.experiment.name}, budget {asked.budget}, seeds {seeds}, on {asked.device}; "

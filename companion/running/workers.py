@@ -6,10 +6,12 @@ engine and the small files by which workers on this machine say how far they hav
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -102,10 +104,13 @@ def engine(jobs: int, scheduler: str = "") -> Iterator[None]:
     try:
         # Imported by those who use it: it takes a second, and machines that only train need not have it.
         from dask.distributed import Client, KilledWorker
+        from distributed.comm import CommClosedError
     except ImportError as error:
         raise InputError(
-            "a scheduler needs Dask, which is not installed; pip install dask distributed"
+            "a scheduler needs Dask, which is not installed; pip install 'metalib[companion,cluster]'"
         ) from error
+    for name in ("client", "core", "comm"):  # which say in pages what we say in a line
+        logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
     try:
         client = Client(scheduler, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
@@ -128,6 +133,11 @@ def engine(jobs: int, scheduler: str = "") -> Iterator[None]:
                 raise WorkerError(
                     f"workers of the cluster were lost again and again ({error}); the same command goes on "
                     "from what is finished"
+                ) from error
+            except (CancelledError, CommClosedError) as error:
+                raise WorkerError(
+                    f"the connection to the Dask scheduler at {scheduler} is lost; the same command goes on "
+                    "from what is finished, once it is there again"
                 ) from error
 
 

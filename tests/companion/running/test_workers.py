@@ -35,11 +35,13 @@ class KilledWhenRecorded(RecordLoss):
         return super().__call__(family, trained)
 
 
-def start(results: Path, jobs: int, scheduler: str = "", **environment: str) -> subprocess.Popen:
+def start(
+    results: Path, jobs: int, scheduler: str = "", stderr: int = subprocess.DEVNULL, **environment: str
+) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-c", "from tests.companion.running.sweep import main; main()",
          str(results), str(jobs), *([scheduler] if scheduler else [])],
-        cwd=ROOT, env=ENVIRONMENT | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        cwd=ROOT, env=ENVIRONMENT | environment, stdout=subprocess.DEVNULL, stderr=stderr, text=True,
     )  # fmt: skip
 
 
@@ -99,8 +101,8 @@ def test_a_sweep_killed_twenty_times_ends_byte_for_byte_where_an_undisturbed_one
 
 
 @pytest.fixture
-def scheduler():
-    """The address of a Dask scheduler."""
+def scheduling():
+    """A Dask scheduler, and its address."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"],
         env=ENVIRONMENT, cwd=ROOT, stderr=subprocess.PIPE, text=True,
@@ -111,9 +113,15 @@ def scheduler():
         assert line, "the scheduler ended without saying where it is"
         found = re.search(r"Scheduler at:\s+(tcp://\S+)", line)
         address = found.group(1) if found else ""
-    yield address
+    yield process, address
     process.kill()
     process.communicate()
+
+
+@pytest.fixture
+def scheduler(scheduling):
+    """The address of a Dask scheduler."""
+    return scheduling[1]
 
 
 @pytest.fixture
@@ -149,6 +157,24 @@ def test_a_dask_cluster_finishes_the_sweep_although_a_worker_is_killed(serial, s
     assert len(stored) == 6
     # The killed worker may have lost at most the one unit that it had at hand.
     assert len(recorded) <= 6 + 1
+
+
+def test_a_scheduler_that_is_killed_is_one_clear_error_and_nothing_is_lost(
+    serial, scheduling, workers, tmp_path
+):
+    results = tmp_path / "results"
+    client = start(results, 1, scheduling[1], stderr=subprocess.PIPE)
+    while not list(results.glob("*/sweep-quick/*/provenance.json")) and client.poll() is None:
+        time.sleep(0.02)
+    scheduling[0].kill()
+    printed = client.communicate(timeout=300)[1].strip().splitlines()
+    assert client.returncode == 1
+    assert re.search(r"WorkerError: the connection to the Dask scheduler at tcp://\S+ is lost; ", printed[-1])
+    assert not [line for line in printed if " - distributed." in line], "Dask does not fill the screen"
+    kept = {path.parent.name for path in results.glob("*/sweep-quick/*/provenance.json")}
+    assert kept
+    runner.run(SWEEP, "quick", seeds=(0,), results=results)
+    assert content(results, "quick") == content(serial, "quick")
 
 
 def test_a_scheduler_that_does_not_answer_is_a_clear_error(tmp_path, monkeypatch):
