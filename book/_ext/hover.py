@@ -140,7 +140,7 @@ def pattern(listed: tuple[Term, ...]) -> tuple[re.Pattern[str], dict[str, Term]]
         rf"(?i:{re.escape(form[0])}){re.escape(form[1:])}" for form in sorted(by_form, key=len, reverse=True)
     ]
     by_form |= {form[0].swapcase() + form[1:]: term for form, term in by_form.items()}
-    return re.compile(rf"(?<![\w-])({'|'.join(parts)})(?=s?(?![\w-]))"), by_form
+    return re.compile(rf"(?<![\w-])({'|'.join(parts)})(s?)(?![\w-])"), by_form
 
 
 def section_of(node: nodes.Node) -> int:
@@ -182,7 +182,7 @@ def mark_terms(
         if term.name in seen:
             continue
         seen.add(term.name)
-        parts += [nodes.Text(text[start : found.start()]), link(term, nodes.Text(found[1]), page)]
+        parts += [nodes.Text(text[start : found.start()]), link(term, nodes.Text(found[0]), page)]
         start = found.end()
     return [*parts, nodes.Text(text[start:])] if parts else []
 
