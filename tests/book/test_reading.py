@@ -55,8 +55,10 @@ def test_the_main_path_of_a_page_takes_at_most_eight_minutes(book, page):
     deeper = sum(words(part) for part in text.select("details.deeper"))
     main = words(text) - deeper
     assert main <= LONGEST
-    low, high = minutes(int(0.9 * main)), minutes(int(1.1 * main))
-    assert said.startswith((f"{low} to read", f"{high} to read")), (main, said)
+    low, high = (int(minutes(int(share * main)).split()[0]) for share in (0.9, 1.1))
+    found = re.match(r"(\d+) minutes? to read", said)
+    assert found, said
+    assert low <= int(found[1]) <= high, (main, said)
 
 
 @pytest.mark.parametrize("page", ASKING)
