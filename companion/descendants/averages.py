@@ -53,7 +53,7 @@ def federated_averaging(rounds: int = 3, k: int = 4) -> Found:
             "FedAvg and Reptile, equal data": distance(ours, equal, problem.phi),
             "FedAvg and Reptile, tasks drawn by data": distance(drawn, weighted, problem.phi),
         },
-        {"FedAvg and Reptile that ignores the data": distance(ours, weighted, problem.phi)},
+        {"ignoring the data": distance(ours, weighted, problem.phi)},
     )
 
 
@@ -77,7 +77,7 @@ def local_sgd(workers: int = 3) -> Found:
             "local and synchronous SGD, k = 1": distance(local[0], synchronous[0], phi),
             "k = 2, with the covariance added": distance(local[1], predicted, phi),
         },
-        {"k = 2, without it": distance(local[1], synchronous[1], phi)},
+        {"k = 2, as it is": distance(local[1], synchronous[1], phi)},
     )
 
 
@@ -96,7 +96,7 @@ def diloco(rounds: int = 4, k: int = 5) -> Found:
                 reptile(dealt, problem.phi, OUTER_STEP, inner), plain, problem.phi
             ),
         },
-        {"if each worker keeps its moments": distance(fresh, kept, problem.phi)},
+        {"moments kept": distance(fresh, kept, problem.phi)},
     )
 
 

@@ -30,10 +30,14 @@ class Found:
         return all(abs(value) < SAME for value in self.same.values())
 
     @property
+    def percent(self) -> list[str]:
+        """The distances that are not zero, as the text of the page quotes them."""
+        return [f"{100 * value:.2g} %" for value in self.apart.values()]
+
+    @property
     def brief(self) -> str:
         """How the comparison ended, in a table's cell."""
-        checks = "check" if len(self.same) == 1 else "checks"
-        ended = f"equal ({len(self.same)} {checks})" if self.holds else "NOT EQUAL"
+        ended = f"{len(self.same)} × equal" if self.holds else "NOT EQUAL"
         return "; ".join([ended, *(f"{name}: {_apart(value)}" for name, value in self.apart.items())])
 
     def __str__(self) -> str:

@@ -73,8 +73,8 @@ def implicit_regularizer(k: int = 4) -> Found:
         },
         numbers={
             "coefficient of ∇Σ‖∇Lᵢ‖²": of_each,
-            "order of the gap to flow on C; theory 2": plain,
-            "order of the gap to flow on C̃; theory 3": regularized,
+            "order of the gap to flow (theory 2)": plain,
+            "the same with the penalty (theory 3)": regularized,
         },
     )
 
@@ -104,5 +104,5 @@ def implicit_maml(strength: float = 5.0) -> Found:
             "λ(φ − φ*) and the envelope's gradient": found.envelope,
             "λ(φ − φ*) and (I + L''/λ) times iMAML's": found.implicit,
         },
-        {"λ(φ − φ*) and iMAML's gradient itself": found.apart},
+        {"without the factor": found.apart},
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from companion.descendants.moving_layers import MARGIN, REUSED
-from companion.intervals import over_seeds
+from companion.intervals import over_seeds, plus_minus
+from companion.results import Result
 
+NAMES = {"reptile": "Reptile", "maml": "MAML"}
 FROZEN = {"body": "head", "head": "body"}
 """What moves while a part is frozen."""
 
@@ -51,3 +53,68 @@ def _reuse(low: float, high: float) -> str:
     if low > REUSED:
         return "reused"
     return "changed" if high < REUSED else "not decided"
+
+
+def accuracies(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracy by what moved, mean and interval over seeds.
+
+    Args:
+        accuracy: the table of that name of `moving_layers.MOVING_LAYERS`.
+    """
+    return over_seeds(accuracy, ["method", "moved"], "accuracy")
+
+
+def report(accuracy: pd.DataFrame, layers: pd.DataFrame) -> str:
+    """Return all that was measured as lines of text: accuracy, what freezing costs, and CKA with verdicts.
+
+    Args:
+        accuracy: the table of that name of `moving_layers.MOVING_LAYERS`.
+        layers: the table of that name.
+    """
+    right = accuracies(accuracy)
+    columns = [f"{moved:>13}" for moved in right.moved.unique()]
+    lines = ["accuracy (%) if these layers adapt" + " " * 4 + "".join(columns)]
+    for method, rows in right.groupby("method", sort=False):
+        lines.append(f"  {NAMES[str(method)]:36}" + "".join(f"{text:>13}" for text in plus_minus(rows)))
+    cost = costs(accuracy)
+    lines.append(f"points lost by freezing (margin {MARGIN:g})")
+    for (_, row), text in zip(cost.iterrows(), plus_minus(cost), strict=True):
+        lines.append(f"  {NAMES[row.method]:10}{row.frozen:14}{text:>13}   {row.verdict}")
+    lines.append(f"CKA before and after adapting (reused above {REUSED:g})      trained and untrained")
+    both = zip(similarity(layers).iterrows(), similarity(layers, "cka_untrained").iterrows(), strict=True)
+    for (_, row), (_, control) in both:
+        lines.append(
+            f"  {NAMES[row.method]:10}{row.layer:10}{_text(row):>15}   {row.verdict:14}{_text(control):>15}"
+        )
+    return "\n".join(lines)
+
+
+def _text(row: pd.Series) -> str:
+    return f"{row['mean']:.2f} ± {(row.high - row.low) / 2:.2f}"
+
+
+def quoted(accuracy: pd.DataFrame, layers: pd.DataFrame) -> dict[str, str]:
+    """Return the numbers that the page's text quotes, by name.
+
+    Args:
+        accuracy: the table of that name of `moving_layers.MOVING_LAYERS`.
+        layers: the table of that name.
+    """
+    cost, alike = costs(accuracy), similarity(layers)
+    told = {
+        f"{row.method}_{row.frozen}": text
+        for (_, row), text in zip(cost.iterrows(), plus_minus(cost), strict=True)
+    }
+    fourth = alike[alike.layer == "conv 4"]
+    return told | {f"{row.method}_conv4": _text(row) for _, row in fourth.iterrows()}
+
+
+def amount(runs: Result) -> str:
+    """Return in a line what the stored runs are."""
+    config = runs.provenance["config"]
+    budget, accuracy = config["budget"], runs.tables["accuracy"]
+    shots = ", ".join(f"{shot}" for shot in accuracy.shots.unique())
+    return (
+        f"5-way {shots}-shot, {len(config['seeds'])} seeds, {budget['evaluation_tasks']} test tasks each; "
+        f"Reptile {budget['iterations']:,} outer iterations, MAML {budget['iterations_maml']:,}"
+    )
