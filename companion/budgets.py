@@ -131,12 +131,18 @@ TABLE_2_METHODS = {
     # Finn et al. (2017) ran 60,000 iterations.
     "paper": MethodsBudget(100_000, 10_000, iterations_maml=60_000),
 }
-# MAML's outer iterations have 4 tasks here, Reptile's 5.
 MOVING_LAYERS = {
-    "smoke": MethodsBudget(2, 4, iterations_maml=2),
-    "quick": MethodsBudget(100, 20, iterations_maml=200),
-    "laptop": MethodsBudget(600, 100, iterations_maml=1_200),
-    "paper": MethodsBudget(100_000, 10_000, iterations_maml=60_000),
+    "smoke": Budget(2, 4),
+    "quick": Budget(100, 20),
+    "laptop": Budget(600, 100),
+    "paper": Budget(100_000, 10_000),
+}
+# MAML's outer iterations have 4 tasks here, Reptile's 5.
+MOVING_LAYERS_MAML = {
+    "smoke": Budget(2, 4),
+    "quick": Budget(200, 20),
+    "laptop": Budget(1_200, 100),
+    "paper": Budget(60_000, 10_000),
 }
 FIDELITY = {
     "smoke": Budget(5, 6),
@@ -201,6 +207,7 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "late-gradients": LATE_GRADIENTS,
     "sine-equal-k": _EQUAL_K,
     "moving-layers": MOVING_LAYERS,
+    "moving-layers-maml": MOVING_LAYERS_MAML,
     "inner-product": INNER_PRODUCT,
     "personalization": PERSONALIZATION,
 }

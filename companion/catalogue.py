@@ -50,6 +50,8 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         sine.EQUAL_K,
         moving_layers.MOVING_LAYERS,
         moving_layers.MOVING_LAYERS_GLYPHS,
+        moving_layers.MOVING_LAYERS_MAML,
+        moving_layers.MOVING_LAYERS_MAML_GLYPHS,
         course.COURSE,
         personalization.PERSONALIZATION,
         personalization.PERSONALIZATION_GLYPHS,

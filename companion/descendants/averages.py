@@ -17,9 +17,9 @@ from metalib.theory.taylor import fit_coefficients
 from metalib.training.outer_optimizers import OuterOptimizer
 
 
-def lookahead(rounds: int = 4, k: int = 5) -> Found:
+def lookahead(seed: int = 0, rounds: int = 4, k: int = 5) -> Found:
     """Compare Lookahead on a stream with Reptile on one task, with SGD and with Adam."""
-    problem = sine_problem()
+    problem = sine_problem(seed=seed)
     dealt = rounds_of(problem, rounds, workers=1, k=k)
     stream = [loss for workers in dealt for loss in workers[0]]
     found = {}
@@ -30,18 +30,18 @@ def lookahead(rounds: int = 4, k: int = 5) -> Found:
     return Found(found)
 
 
-def parallel_sgd(workers: int = 4) -> Found:
+def parallel_sgd(seed: int = 0, workers: int = 4) -> Found:
     """Compare SimuParallelSGD on one data set with one outer step of batched Reptile at ε = 1."""
-    problem = sine_problem()
+    problem = sine_problem(seed=seed)
     shared = partition(problem, workers)
     theirs = averaging.parallel_sgd(shared, problem.phi, ALPHA)
     ours = reptile([shared], problem.phi, 1.0, SGD(ALPHA))
     return Found({"SimuParallelSGD and one outer step": distance(ours, theirs, problem.phi)})
 
 
-def federated_averaging(rounds: int = 3, k: int = 4) -> Found:
+def federated_averaging(seed: int = 0, rounds: int = 3, k: int = 4) -> Found:
     """Compare FedAvg with batched Reptile at ε = 1: equal data, unequal data, and what the weights change."""
-    problem = sine_problem(tasks=3)
+    problem = sine_problem(tasks=3, seed=seed)
     dealt = rounds_of(problem, rounds, workers=3, k=k)
     data = (1, 2, 5)
     by_data = [[w for w, n in zip(workers, data, strict=True) for _ in range(n)] for workers in dealt]
@@ -57,13 +57,13 @@ def federated_averaging(rounds: int = 3, k: int = 4) -> Found:
     )
 
 
-def local_sgd(workers: int = 3) -> Found:
+def local_sgd(seed: int = 0, workers: int = 3) -> Found:
     """Compare local SGD with SGD that averages gradients: k = 1, k = 2, and what k = 2 adds.
 
     On quadratic losses the difference after two steps is α² times the covariance, over workers, of Hessian
     and gradient: α² (mean of H̄_2 ḡ_1 − mean of H̄_2 · mean of ḡ_1).
     """
-    problem = quadratic_problem(tasks=workers)
+    problem = quadratic_problem(tasks=workers, seed=seed)
     phi = problem.phi
     one, two = (rounds_of(problem, 1, workers, k) for k in (1, 2))
     g = [gradient(first, phi) for first, _ in two[0]]
@@ -81,9 +81,9 @@ def local_sgd(workers: int = 3) -> Found:
     )
 
 
-def diloco(rounds: int = 4, k: int = 5) -> Found:
+def diloco(seed: int = 0, rounds: int = 4, k: int = 5) -> Found:
     """Compare DiLoCo by PyTorch's optimizers with Reptile given ours, and what kept moments change."""
-    problem = sine_problem(tasks=3)
+    problem = sine_problem(tasks=3, seed=seed)
     dealt = rounds_of(problem, rounds, workers=3, k=k)
     nesterov, inner = OuterOptimizer(Nesterov(), per_alpha=False), AdamW(ALPHA / 10)
     fresh, kept = (with_pytorch(dealt, problem.phi, ALPHA / 10, fresh=each) for each in (True, False))
@@ -100,9 +100,9 @@ def diloco(rounds: int = 4, k: int = 5) -> Found:
     )
 
 
-def averaged_iterates(k: int = 4, alpha: float = 2.0**-9) -> Found:
+def averaged_iterates(seed: int = 0, k: int = 4, alpha: float = 2.0**-9) -> Found:
     """Compare the mean of iterates with Σ c_i g_i, and recover its ratio of AvgGradInner to AvgGrad."""
-    problem, small = sine_problem(minibatches=k), quadratic_problem(minibatches=k)
+    problem, small = sine_problem(minibatches=k, seed=seed), quadratic_problem(minibatches=k, seed=seed)
     trajectory = inner_loop(problem.losses(k), problem.phi, SGD(ALPHA))
     c = averaging.swa_weights(k)
     combined = add_scaled(problem.phi, combination(trajectory, c), -ALPHA)
@@ -121,9 +121,9 @@ def fitted_ratio(update: Params, basis: tuple[Params, Params]) -> float:
     return float(fit_coefficients(update, *basis).ratio)
 
 
-def soup(k: int = 8) -> Found:
+def soup(seed: int = 0, k: int = 8) -> Found:
     """Compare a uniform soup of three models with one outer step of batched Reptile at ε = 1."""
-    problem = sine_problem(tasks=3)
+    problem = sine_problem(tasks=3, seed=seed)
     dealt = rounds_of(problem, 1, workers=3, k=k)
     models = [adapt(losses, problem.phi, SGD(ALPHA)) for losses in dealt[0]]
     ours = reptile(dealt, problem.phi, 1.0, SGD(ALPHA))

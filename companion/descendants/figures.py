@@ -112,7 +112,7 @@ def movement(accuracy: pd.DataFrame, layers: pd.DataFrame) -> Figure:
     """
     canvas, (left, right) = figure(columns=2, height=2.7, gridspec_kw={"width_ratios": [2, 3]})
     cost, alike = costs(accuracy), similarity(layers)
-    for offset, (name, rows) in zip((-0.08, 0.08), cost.groupby("method", sort=False), strict=True):
+    for offset, (name, rows) in zip((-0.08, 0.08), cost.groupby("method", sort=False), strict=False):
         look = LOOKS[str(name)]
         place = np.arange(len(rows)) + offset
         errors = (rows["mean"] - rows.low, rows.high - rows["mean"])

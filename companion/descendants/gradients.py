@@ -14,9 +14,9 @@ from metalib.optimizers import SGD
 from metalib.params import dot, norm, subtract
 
 
-def step_sizes(k: int = 3) -> Found:
+def step_sizes(seed: int = 0, k: int = 3) -> Found:
     """Compare the walk back with a vector of step sizes with automatic differentiation; and special cases."""
-    problem = conv_problem()
+    problem = conv_problem(seed=seed)
     losses, phi, found = problem.losses(k), problem.phi, {}
     same = only(phi, "all", ALPHA)
     own = {name: size * (1.0 + phi[name].sin()) for name, size in same.items()}  # no two are the same
@@ -34,13 +34,13 @@ def step_sizes(k: int = 3) -> Found:
     return Found(found)
 
 
-def frozen(k: int = 3) -> dict[str, dict[str, float]]:
+def frozen(seed: int = 0, k: int = 3) -> dict[str, dict[str, float]]:
     """Return how far a frozen part moves under Reptile, FOMAML and MAML, if the rest alone adapts inside.
 
     Returns:
         Per method, the length of its update on the frozen "body" and the frozen "head".
     """
-    problem = conv_problem()
+    problem = conv_problem(seed=seed)
     losses, phi = problem.losses(k), problem.phi
     found: dict[str, dict[str, float]] = {"Reptile": {}, "FOMAML": {}, "MAML": {}}
     for still, moving in (("body", "head"), ("head", "body")):
@@ -57,9 +57,9 @@ def frozen(k: int = 3) -> dict[str, dict[str, float]]:
     return found
 
 
-def implicit_regularizer(k: int = 4) -> Found:
+def implicit_regularizer(seed: int = 0, k: int = 4) -> Found:
     """Compare both roads to the second-order term, and recover the coefficients of the regularizer."""
-    sine, quadratic = sine_problem(minibatches=k), quadratic_problem(minibatches=k)
+    sine, quadratic = sine_problem(minibatches=k, seed=seed), quadratic_problem(minibatches=k, seed=seed)
     of_mean, of_each = regularizer.recovered(quadratic, [0.1 * (i + 1) for i in range(k)])
     plain, regularized = regularizer.flow_orders(quadratic, [0.01 * 2.0**-i for i in range(5)])
     one, other = (
@@ -79,13 +79,13 @@ def implicit_regularizer(k: int = 4) -> Found:
     )
 
 
-def fish(k: int = 4) -> Found:
+def fish(seed: int = 0, k: int = 4) -> Found:
     """Compare Fish on k domains with Reptile on one task, and its pull on inner products with theory."""
-    problem = sine_problem(tasks=k, minibatches=1)
+    problem = sine_problem(tasks=k, minibatches=1, seed=seed)
     domains = [losses[0] for losses in rounds_of(problem, 1, workers=k, k=1)[0]]
     theirs = regularizer.fish(domains, problem.phi, ALPHA, EPSILON)
     ours = reptile([[domains]], problem.phi, EPSILON, SGD(ALPHA))
-    beyond = regularizer.fish_beyond_joint(quadratic_problem(minibatches=2), 0.1)
+    beyond = regularizer.fish_beyond_joint(quadratic_problem(minibatches=2, seed=seed), 0.1)
     return Found(
         {
             "Fish and Reptile, a domain per inner step": distance(ours, theirs, problem.phi),
@@ -94,9 +94,9 @@ def fish(k: int = 4) -> Found:
     )
 
 
-def implicit_maml(strength: float = 5.0) -> Found:
+def implicit_maml(seed: int = 0, strength: float = 5.0) -> Found:
     """Compare Reptile on the proximal problem with the envelope's gradient and with implicit MAML."""
-    problem = quadratic_problem(minibatches=1)
+    problem = quadratic_problem(minibatches=1, seed=seed)
     found = proximal.compare(problem, strength)
     return Found(
         {

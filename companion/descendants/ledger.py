@@ -17,13 +17,13 @@ class Descendant:
         name: what it is called; several that share a check share a row.
         kept: what is Reptile's.
         changed: what is changed.
-        check: measures how the two compare.
+        check: measures how the two compare, on problems that a seed decides.
     """
 
     name: str
     kept: str
     changed: str
-    check: Callable[[], Found]
+    check: Callable[[int], Found]
 
 
 DESCENDANTS = (
@@ -42,9 +42,13 @@ DESCENDANTS = (
 """The descendants in the order of the page."""
 
 
-def measure() -> dict[str, Found]:
-    """Return what every check finds, by the name of the row."""
-    return {descendant.name: descendant.check() for descendant in DESCENDANTS}
+def measure(seed: int = 0) -> dict[str, Found]:
+    """Return what every check finds, by the name of the row.
+
+    Args:
+        seed: decides minibatches and weights of all problems.
+    """
+    return {descendant.name: descendant.check(seed) for descendant in DESCENDANTS}
 
 
 def table(found: Mapping[str, Found]) -> str:

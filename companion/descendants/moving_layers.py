@@ -25,8 +25,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from companion.budgets import MOVING_LAYERS as BUDGETS
-from companion.budgets import MethodsBudget
+from companion.budgets import BUDGETS, Budget, MethodsBudget
 from companion.descendants.similarity import cka
 from companion.fewshot.methods import MAML_EVALUATION_STEPS, maml_unit
 from companion.fewshot.pretraining import HEAD
@@ -180,24 +179,36 @@ def _like(phi: Params) -> Tensor:
     return next(iter(phi.values()))
 
 
-def _units(
-    pool: Callable[[], ClassPool], budget: MethodsBudget, seeds: tuple[int, ...]
+def _reptile(
+    pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
 ) -> tuple[Unit[FewShot], ...]:
-    classes, units = pool(), []
-    for config in reptile_configs(WAYS, budget.iterations, seeds):
-        record = RecordMovement(budget.evaluation_tasks, EVALUATION_STEPS, SETTINGS[WAYS].evaluation_batch)
-        name = f"reptile-seed-{config.seed}"
-        family = reptile_family(classes, WAYS)
-        units.append(Unit(name, family, (config,), record, facts={"method": "reptile"}))
-    maml = maml_unit("maml", classes, budget, seeds)
-    for config in maml.configs:
-        record = RecordMovement(budget.evaluation_tasks, MAML_EVALUATION_STEPS, batch=0)
-        fewer = replace(config, tasks=MAML_TASKS)
-        facts = {"method": "maml"}
-        units.append(Unit(f"maml-seed-{config.seed}", maml.family, (fewer,), record, facts=facts))
-    return tuple(units)
+    family = reptile_family(pool(), WAYS)
+    record = RecordMovement(budget.evaluation_tasks, EVALUATION_STEPS, SETTINGS[WAYS].evaluation_batch)
+    return tuple(
+        Unit(f"reptile-seed-{config.seed}", family, (config,), record, facts={"method": "reptile"})
+        for config in reptile_configs(WAYS, budget.iterations, seeds)
+    )
+
+
+def _maml(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit[FewShot], ...]:
+    as_released = MethodsBudget(0, budget.evaluation_tasks, iterations_maml=budget.iterations)
+    unit = maml_unit("maml", pool(), as_released, seeds)
+    record = RecordMovement(budget.evaluation_tasks, MAML_EVALUATION_STEPS, batch=0)
+    return tuple(
+        Unit(
+            f"maml-seed-{config.seed}",
+            unit.family,
+            (replace(config, tasks=MAML_TASKS),),
+            record,
+            facts={"method": "maml"},
+        )
+        for config in unit.configs
+    )
 
 
 MOVING_LAYERS, MOVING_LAYERS_GLYPHS = on_both_pools(
-    "moving-layers", "Which layers move inside: Reptile and MAML, 5-way", BUDGETS, _units
+    "moving-layers", "Which layers move inside: Reptile, 5-way", BUDGETS["moving-layers"], _reptile
+)
+MOVING_LAYERS_MAML, MOVING_LAYERS_MAML_GLYPHS = on_both_pools(
+    "moving-layers-maml", "Which layers move inside: MAML, 5-way", BUDGETS["moving-layers-maml"], _maml
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from companion.descendants.moving_layers import MARGIN, REUSED
@@ -109,12 +111,27 @@ def quoted(accuracy: pd.DataFrame, layers: pd.DataFrame) -> dict[str, str]:
     return told | {f"{row.method}_conv4": _text(row) for _, row in fourth.iterrows()}
 
 
-def amount(runs: Result) -> str:
-    """Return in a line what the stored runs are."""
-    config = runs.provenance["config"]
-    budget, accuracy = config["budget"], runs.tables["accuracy"]
-    shots = ", ".join(f"{shot}" for shot in accuracy.shots.unique())
-    return (
-        f"5-way {shots}-shot, {len(config['seeds'])} seeds, {budget['evaluation_tasks']} test tasks each; "
-        f"Reptile {budget['iterations']:,} outer iterations, MAML {budget['iterations_maml']:,}"
+def tables(runs: Sequence[Result]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tables `accuracy` and `layers` of several results, one below the other.
+
+    Args:
+        runs: results of `moving_layers.MOVING_LAYERS` and of its like for MAML.
+    """
+    return tuple(  # type: ignore[return-value]
+        pd.concat([result.tables[name] for result in runs], ignore_index=True)
+        for name in ("accuracy", "layers")
     )
+
+
+def amount(runs: Sequence[Result]) -> str:
+    """Return in a line what the stored runs are.
+
+    Args:
+        runs: as in `tables`.
+    """
+    configs = [(result.provenance["config"], result.tables["accuracy"].iloc[0]) for result in runs]
+    trained = ", ".join(
+        f"{NAMES[row.method]} {config['budget']['iterations']:,} outer iterations" for config, row in configs
+    )
+    config, row = configs[0]
+    return f"5-way {row.shots}-shot, {len(config['seeds'])} seeds, {row.tasks} test tasks each; {trained}"

@@ -117,13 +117,15 @@ def test_matching_is_the_mean_inner_product_of_different_domains():
 
 @pytest.mark.parametrize("strength", [4.0, 20.0])
 def test_reptile_on_the_proximal_problem_descends_the_moreau_envelope(strength):
-    found = gradients.implicit_maml(strength)
+    found = gradients.implicit_maml(strength=strength)
     assert_same(found)
     assert min(found.apart.values()) > 0.01
 
 
 def test_the_weaker_the_pull_the_farther_implicit_maml_lies_from_reptile():
-    apart = [next(iter(gradients.implicit_maml(strength).apart.values())) for strength in (4.0, 8.0, 16.0)]
+    apart = [
+        next(iter(gradients.implicit_maml(strength=strength).apart.values())) for strength in (4.0, 8.0, 16.0)
+    ]
     assert apart == sorted(apart, reverse=True)
 
 

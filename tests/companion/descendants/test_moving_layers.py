@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from companion.budgets import MethodsBudget
+from companion.budgets import Budget
 from companion.descendants import figures, moving_layers, summaries
 from companion.descendants.ledger import DESCENDANTS
 from companion.descendants.similarity import cka
@@ -66,6 +66,16 @@ def test_cka_says_what_it_needs():
         cka(features(0, n=3), features(0, n=3))
 
 
+def test_both_methods_are_trained_as_table_2_has_them():
+    (reptile,) = moving_layers._reptile(small_pool, Budget(7, 2), (3,))
+    (maml,) = moving_layers._maml(small_pool, Budget(7, 2), (3,))
+    assert (reptile.configs[0].inner, reptile.configs[0].tasks, reptile.configs[0].k) == ("adam", 5, 5)
+    assert (reptile.record.steps, reptile.record.batch) == (50, 5)
+    assert (maml.configs[0].alpha, maml.configs[0].outer, maml.configs[0].tasks) == (0.4, "adam", 4)
+    assert (maml.record.steps, maml.record.batch) == (10, 0)
+    assert maml.configs[0].iterations == reptile.configs[0].iterations == 7
+
+
 def small_pool() -> ClassPool:
     images = np.random.default_rng(0).integers(0, 2, (16, 20, 28, 28, 1)).astype(np.uint8)
     return ClassPool("noise", images, train_classes=8)
@@ -75,10 +85,11 @@ def small_pool() -> ClassPool:
 def result(tmp_path_factory):
     experiment = replace(
         moving_layers.MOVING_LAYERS,
-        budgets={"smoke": MethodsBudget(1, 2, iterations_maml=1)},
+        budgets={"smoke": Budget(1, 2)},
         units=lambda budget, seeds: tuple(
             replace(unit, record=replace(unit.record, steps=2))
-            for unit in moving_layers._units(small_pool, budget, seeds)
+            for make in (moving_layers._reptile, moving_layers._maml)
+            for unit in make(small_pool, budget, seeds)
         ),
     )
     return runner.run(experiment, "smoke", seeds=(0, 1), results=tmp_path_factory.mktemp("results"))
@@ -98,7 +109,7 @@ def test_every_run_is_scored_with_every_part_frozen_and_measured_in_every_layer(
 
 @pytest.mark.parametrize("part", ["head", "body"])
 def test_a_frozen_part_stays_exactly_where_it_is_and_the_rest_moves(part):
-    unit = moving_layers._units(small_pool, MethodsBudget(1, 2, iterations_maml=1), (0,))[-1]
+    (unit,) = moving_layers._maml(small_pool, Budget(1, 2), (0,))
     family, phi = unit.family, unit.family.initialize(0)
     sampled = family.sample(0, 0, 1, 2)
     losses = [
@@ -136,11 +147,24 @@ def test_features_are_reused_only_if_the_interval_lies_above_the_threshold():
     assert list(summaries.similarity(layers).verdict) == ["reused", "changed", "not decided"]
 
 
-def test_the_tree_shows_every_descendant_of_the_table(result):
+def test_the_tree_shows_every_descendant_of_the_table():
     drawn = " ".join(leaf.name for members in figures.TREE.values() for leaf in members)
     for descendant in DESCENDANTS:
         for name in descendant.name.split(", "):
             assert name in drawn
     figures.tree()
-    canvas = figures.movement(result.tables["accuracy"], result.tables["layers"])
-    assert len(canvas.axes) == 2
+
+
+def test_the_figure_and_the_report_show_one_method_or_both(result):
+    accuracy, layers = summaries.tables([result])
+    for methods in (("reptile",), ("reptile", "maml")):
+        rows = [table[table.method.isin(methods)] for table in (accuracy, layers)]
+        assert len(figures.movement(*rows).axes) == 2
+        told = summaries.report(*rows)
+        assert all(summaries.NAMES[method] in told for method in methods)
+        assert set(summaries.quoted(*rows)) == {
+            f"{method}_{part}" for method in methods for part in ("head", "body", "conv4")
+        }
+    assert (
+        summaries.amount([result]) == "5-way 5-shot, 2 seeds, 2 test tasks each; Reptile 1 outer iterations"
+    )
