@@ -107,6 +107,10 @@ def chosen(path: Path, given: Sequence[tuple[str, str]]) -> dict[str, Any]:
     return {name: fitting(name, text, known[name]) for name, text in given}
 
 
+ROUND_SECONDS = (5, 10, 20, 30, 60, 120, 180, 300, 600, 1200)
+"""What running times are rounded up to."""
+
+
 def clean(notebook: NotebookNode, seconds: float, noted: int | None = None) -> NotebookNode:
     """Keep what readers see and drop what differs from one execution to the next.
 
