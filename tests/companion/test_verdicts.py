@@ -108,7 +108,7 @@ def test_every_row_of_every_ledger_gets_its_verdict_from_the_rule(path):
     rows = [
         node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Claim"
     ]
-    assert len(rows) >= 5
+    assert rows
     for row in rows:
         verdict = verdict_of(row)
         assert isinstance(verdict, ast.Call), ast.unparse(row)
