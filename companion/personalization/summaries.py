@@ -50,7 +50,9 @@ def messages(compressed: pd.DataFrame) -> pd.DataFrame:
             "a message holds": compressed.setting,
             "size (%)": [f"{100 * value:.0f}" for value in compressed.bytes],
             "error of a message (%)": [f"{100 * value:.2g}" for value in compressed.error],
-            "last loss": [f"{value:.2f}" for value in compressed.loss],
+            "last loss, above that of float32": [
+                f"{value:.2f}".replace("-0.00", "0.00") for value in compressed.loss
+            ],
         }
     )
 
@@ -106,7 +108,10 @@ def told(evidence: Evidence) -> dict[str, str]:
     """Return the numbers of clients that the text quotes."""
     clients = evidence.per_client()
     gains = clients[("after", "mean")] - clients[("before", "mean")]
+    tuned, common = (evidence.difference(("reptile", s), ("joint", s)).over_seeds.mean for s in (TUNED, 0))
     return {
+        "ahead": f"{tuned:.1f}",
+        "behind": f"{-common:.1f}",
         "gain": f"{evidence.difference(('reptile', TUNED), ('reptile', 0)).over_seeds.mean:.0f}",
         "worse": f"{int((gains < 0).sum())} of {len(gains)}",
     }

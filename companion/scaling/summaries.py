@@ -103,11 +103,14 @@ class Measured:
 
     @cached_property
     def compressed(self) -> pd.DataFrame:
-        """Per way to write a displacement: `bytes` relative to float32, `error` of a message, last `loss`."""
+        """Per way to write a displacement: `bytes` relative to float32, `error` of a message, and the `loss`
+        that training ends with, by how much it lies above that of float32: paired by seed.
+        """
         rows = self.part("compression")
-        means = rows.groupby("setting", sort=False)[["bytes", "error", "loss"]].mean()
-        spread = rows.groupby("setting", sort=False).loss.apply(lambda x: interval(x.to_numpy()))
-        return means.assign(bytes=means.bytes / means.bytes["float32"], loss=spread).reset_index()
+        means = rows.groupby("setting", sort=False)[["bytes", "error"]].mean()
+        losses = rows.pivot(index="repeat", columns="setting", values="loss")
+        above = [interval((losses[name] - losses["float32"]).to_numpy()) for name in means.index]
+        return means.assign(bytes=means.bytes / means.bytes["float32"], loss=above).reset_index()
 
 
 TASKS = 4

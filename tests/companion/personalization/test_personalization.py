@@ -151,7 +151,8 @@ def test_predictions_are_decided_by_their_intervals(gains, verdicts):
 
 def test_the_page_tells_how_many_clients_are_worse_off_and_by_how_much_they_gain():
     found = evidence({("reptile", 20, NEW): 5.0})
-    assert summaries.told(found) == {"gain": "5", "worse": "0 of 24"}
+    told = summaries.told(found)
+    assert (told["gain"], told["worse"], told["ahead"]) == ("5", "0 of 24", "5.0")
     table = summaries.served(found).set_index("accuracy (%)")
     assert table.loc["Reptile", "new alphabet, own"].startswith(("54.9", "55.0", "55.1"))
     assert list(summaries.verdicts(found).verdict) == ["**holds**"] * 3 + ["**does not hold**"]
