@@ -41,7 +41,7 @@ def clients(summary: pd.DataFrame, per_client: pd.DataFrame) -> Figure:
         order, after["mean"], after["sem"], fmt="o", color=BLUE, markersize=3, elinewidth=0.7, label="after"
     )
     right.plot(order, before["mean"], "--", color=GRAY, label="before")
-    right.axhline(25, color=GRAY, linestyle=":", linewidth=0.8)
+    right.axhline(25, color=GRAY, linestyle=":", linewidth=0.8, label="chance")
     right.set(xlabel="clients, worst served first", ylabel="accuracy of the client (%)", ylim=(0, 100))
     right.legend(loc="lower right")
     return canvas
