@@ -23,8 +23,8 @@ SMALL = {
 }
 """What makes a run short, for the notebooks that have such a parameter."""
 
-NOTHING_RANDOM = {"manifolds"}
-"""Notebooks whose pages show exact geometry: they have no seed."""
+NOTHING_RANDOM = {"manifolds", "scale"}
+"""Notebooks whose pages show exact geometry, or stored measurements alone: they have no seed."""
 
 CHOICES = {
     "algorithm": [name for name in ALGORITHMS if name != "combination"],  # which needs weights of its own
