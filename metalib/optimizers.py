@@ -164,23 +164,12 @@ class Adam(Optimizer):
 class Nesterov(Optimizer):
     """Nesterov momentum as PyTorch writes it: v ← β v + g, φ ← φ − α (g + β v).
 
-    The outer optimizer of DiLoCo (Douillard et al. 2023), there with α = 0.7 and β = 0.9.
-
-    Attributes:
-        alpha: step size α > 0, one number or one per run of a stack.
-        beta: decay of the velocity v, in [0, 1).
-
-    Raises:
-        InputError: if α is not greater than 0, or the decay lies outside [0, 1).
+    The outer optimizer of DiLoCo (Douillard et al. 2023); β lies in [0, 1).
     """
 
     alpha: Factor
     beta: float = 0.9
     remembers = ("velocity",)
-
-    def __post_init__(self) -> None:
-        _require_positive_alpha(self.alpha)
-        require_decay("beta", self.beta)
 
     def direction(self, g: Params, state: State) -> tuple[Params, State]:
         """Return g + β v, and the velocity v that includes g."""

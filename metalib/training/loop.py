@@ -136,7 +136,8 @@ def train(
     Source: Nichol et al. 2018, Algorithm 1 and Eq. 5.
     """
     stack, where = StackConfig.of(configs), choose_device(device)
-    phi = _stack_of([family.initialize(config.seed) for config in configs], where)
+    initial_weights = [family.initialize(config.seed) for config in configs]
+    phi = {name: torch.cat([run[name] for run in initial_weights]).to(where) for name in initial_weights[0]}
     require_room_for(configs, phi)
     identity = identity_of(family, configs, monitor)
     share.require_agreement(identity, stack.tasks, stack.optimizer(1.0).carried)
@@ -158,9 +159,8 @@ def train(
             saved = time.monotonic()
         if callback:
             callback(run.iteration)
-    return Trained(
-        tuple(configs), run.state.phi, run.state.inner, _history(configs, run.numbers, columns), run.seconds
-    )
+    history = _history(configs, run.numbers, columns)
+    return Trained(tuple(configs), run.state.phi, run.state.inner, history, run.seconds)
 
 
 def _train_block(
@@ -209,10 +209,6 @@ def _require_finite(configs: Sequence[TrainingConfig], means: Tensor, run: Progr
             f"of {config.algorithm}, seed {config.seed}: a loss or weight is not finite with "
             f"alpha = {config.alpha} and epsilon = {config.epsilon}; choose a smaller alpha"
         )
-
-
-def _stack_of(runs: Sequence[Params], device: torch.device) -> Params:
-    return {name: torch.cat([run[name] for run in runs]).to(device) for name in runs[0]}
 
 
 def _history(

@@ -17,8 +17,6 @@ T = TypeVar("T")
 class Share:
     """One of `size` equal parts of every meta-batch; by itself, all of it.
 
-    `companion.running.distributed.Ranks` is the share of a process among others.
-
     Attributes:
         rank: which part, counted from 0.
         size: how many parts there are.
@@ -33,13 +31,7 @@ class Share:
         return slice(self.rank * part, (self.rank + 1) * part)
 
     def require_agreement(self, identity: str, tasks: int, carried: bool) -> None:
-        """Raise an error unless all parts belong to the same training, and it can be divided.
-
-        Args:
-            identity: names the training.
-            tasks: tasks per outer iteration.
-            carried: whether the inner optimizer carries its state from task to task.
-        """
+        """Raise an error unless all parts have this `identity`, and can divide `tasks`."""
 
     def from_first(self, read: Callable[[], T]) -> T:
         """Return what `read` returns to the process of the first part."""
