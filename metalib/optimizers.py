@@ -162,10 +162,7 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class Nesterov(Optimizer):
-    """Nesterov momentum as PyTorch writes it: v ← β v + g, φ ← φ − α (g + β v).
-
-    The outer optimizer of DiLoCo (Douillard et al. 2023); β lies in [0, 1).
-    """
+    """Nesterov momentum, outside in DiLoCo (Douillard et al. 2023): v ← β v + g, φ ← φ − α (g + β v)."""
 
     alpha: Factor
     beta: float = 0.9
