@@ -10,7 +10,14 @@ import sys
 from typing import Annotated, Any
 
 import torch
-import typer
+
+try:
+    import joblib  # noqa: F401
+    import tqdm  # noqa: F401
+    import typer
+except ImportError as missing:
+    print(f"companion: {missing.name} is not installed; pip install 'metalib[companion]'", file=sys.stderr)
+    sys.exit(2)
 
 from companion import upkeep
 from companion.catalogue import EXPERIMENTS, find

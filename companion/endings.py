@@ -83,6 +83,11 @@ def exit_code(call: Callable[[], object], as_typed: Callable[[str], str] = str) 
                 said = ""  # the first of several ranks says it for all
         except usage as error:
             code, said = 2, f"{error.format_message().rstrip('.')}; see --help"  # type: ignore[attr-defined]
+        except ImportError as error:
+            name = (error.name or str(error)).partition(".")[0]
+            code, said = 2, f"{name} is not installed; pip install 'metalib[companion]'"
+            if name in ("companion", "metalib"):
+                code, said = 1, _unexpected(error)
         except OSError as error:
             code, said = 2, f"cannot use {error.filename or 'the standard output'}: {error.strerror}"
             if error.errno not in _OF_THE_DISK:

@@ -121,6 +121,4 @@ def remove(results: Path, name: str) -> bool:
         return False
     except OSError as error:
         raise StoreError(f"cannot remove {work}: {error.strerror or error}") from None
-    if not any(work.parent.iterdir()):
-        work.parent.rmdir()
     return True

@@ -11,6 +11,7 @@ import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from packaging.requirements import Requirement
 
@@ -27,14 +28,16 @@ pytestmark = pytest.mark.xdist_group("wheel")
 NOT_REQUIRED = ("typer", "joblib", "dask", "distributed", "matplotlib", "scipy", "tqdm", "pooch", "PIL")
 
 
-def required(name: str) -> set[str]:
-    """Return the distributions that one requires, without extras, and what those require in turn."""
+def required(name: str, extra: str = "") -> set[str]:
+    """Return the distributions that one requires, with an extra if named, and what those require in turn."""
     found: set[str] = set()
     asked = [name]
     while asked:
-        for text in distribution(asked.pop()).requires or ():
+        one = asked.pop()
+        for text in distribution(one).requires or ():
             requirement = Requirement(text)
-            wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            chosen = {"extra": extra if one == name else ""}
+            wanted = requirement.marker is None or requirement.marker.evaluate(chosen)
             if wanted and requirement.name not in found:
                 found.add(requirement.name)
                 asked.append(requirement.name)
@@ -58,14 +61,24 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def interpreter(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the interpreter of an environment with the wheel and, by links, what it requires."""
-    folder = tmp_path_factory.mktemp("environment")
+    return environment(wheel, tmp_path_factory.mktemp("environment"), required("metalib"))
+
+
+@pytest.fixture(scope="module")
+def companion(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the interpreter of one that has, besides, what the companion needs."""
+    return environment(wheel, tmp_path_factory.mktemp("companion"), required("metalib", "companion"))
+
+
+def environment(wheel: Path, folder: Path, distributions: set[str]) -> Path:
+    """Make an environment with the wheel and links to some distributions."""
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
     query = [python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"]
     site = Path(subprocess.run(query, check=True, capture_output=True, text=True).stdout.strip())
     with zipfile.ZipFile(wheel) as file:
         file.extractall(site)
-    for name in required("metalib"):
+    for name in distributions:
         tops = {Path(str(path)).parts[0] for path in distribution(name).files or ()}
         for top in tops - {"..", "__pycache__"}:
             if (SITE / top).exists() and not (site / top).exists():
@@ -89,6 +102,41 @@ def test_metalib_trains_on_glyphs_outside_the_checkout_with_its_requirements_alo
     assert not list(tmp_path.iterdir())
 
 
+COMMAND = """
+import sys
+sys.argv[1:] = {arguments!r}.split()
+from companion.__main__ import main
+main()
+"""
+
+
+def test_an_experiment_runs_from_the_wheel_in_an_environment_of_its_own(companion, tmp_path):
+    arguments = "run sine-meta-batch --budget smoke --seeds 0 --jobs 1 --results r"
+    done = run(companion, COMMAND.format(arguments=arguments), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_csv(tmp_path / "r" / "sine-meta-batch" / "smoke" / "history.csv")) > 0
+    again = run(companion, COMMAND.format(arguments="status --results r"), tmp_path)
+    assert "complete, seeds [0]" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("which", "arguments", "missing", "extra"),
+    [
+        ("interpreter", "list", "joblib", "companion"),
+        ("companion", "run sine-meta-batch --budget smoke --scheduler tcp://127.0.0.1:1", "Dask", "cluster"),
+    ],
+)
+def test_a_missing_part_is_one_line_with_the_command_that_installs_it(
+    request, tmp_path, which, arguments, missing, extra
+):
+    done = run(request.getfixturevalue(which), COMMAND.format(arguments=arguments), tmp_path)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert re.search(
+        rf"^companion: .*{missing}.* not installed; pip install 'metalib\[.*{extra}\]'$", line
+    ), line
+
+
 def test_metalib_comes_from_the_wheel(interpreter, tmp_path):
     place = run(interpreter, "import metalib; print(metalib.__file__)", tmp_path).stdout.strip()
     assert Path(place).is_relative_to(interpreter.parents[1])
@@ -98,8 +146,15 @@ def test_the_wheel_declares_what_the_companion_needs_as_an_extra(wheel):
     with zipfile.ZipFile(wheel) as file:
         (name,) = (name for name in file.namelist() if name.endswith("METADATA"))
         metadata = file.read(name).decode()
-    for package in ("typer", "joblib", "matplotlib"):
-        assert re.search(rf'^Requires-Dist: {package}; extra == "companion"$', metadata, flags=re.MULTILINE)
+    extras = {
+        "companion": ("typer", "joblib", "matplotlib"),
+        "data": ("pooch", "pillow"),
+        "cluster": ("dask",),
+    }
+    for extra, packages in extras.items():
+        for package in packages:
+            line = rf'^Requires-Dist: {package}; extra == "{extra}"$'
+            assert re.search(line, metadata, flags=re.MULTILINE)
 
 
 def test_the_command_line_lists_experiments_from_any_folder(tmp_path):

@@ -88,7 +88,6 @@ def run(
         if again or not asked.there:
             parts = _kept(asked, again)
             log = Log(asked.unfinished)
-            _announce(asked, parts, progress, log)
             with log.until_the_end():
                 _work(asked, parts, jobs, scheduler, progress, log, ranks)
                 save_result(asked.folder, merged(asked, parts))
@@ -113,25 +112,41 @@ def _work(
     if not stacks:
         return
     jobs = min(jobs, len(stacks))
-    with engine(jobs, scheduler), _bar(asked, parts, progress) as bar:
-        before = bar.n
+    with engine(jobs, scheduler):
+        _announce(asked, parts, progress, log)
+        with _bar(asked, parts, progress) as bar:
+            _keep(asked, stacks, parts, jobs, scheduler, log, ranks, bar)
 
-        def show(inner_steps: int) -> None:
-            # A worker that was killed goes on from its last checkpoint, which lies behind what it had noted.
-            first, ahead = bar.n == before, max(0, before + inner_steps - bar.n)
-            bar.update(ahead)
-            if first and ahead:
-                bar.refresh()  # where it stands is seen at once, and not after a block of iterations
-            log.reached(bar.n, bar.total)
 
-        try:
-            for finished in _finished(asked, stacks, tuple(parts), jobs, scheduler, show, bar, ranks):
-                name = finished.unit.name
-                save_result(asked.unfinished / name, _named(finished))
-                parts[name] = load_result(asked.unfinished / name)
-                log.write(f"unit {name} is finished")
-        finally:
-            log.write(share(bar.n, bar.total))
+def _keep(
+    asked: Request,
+    stacks: Sequence[Stack],
+    parts: dict[str, Result],
+    jobs: int,
+    scheduler: str,
+    log: Log,
+    ranks: Share,
+    bar: tqdm[Any],
+) -> None:
+    """Keep every unit as it is finished."""
+    before = bar.n
+
+    def show(inner_steps: int) -> None:
+        # A worker that was killed goes on from its last checkpoint, which lies behind what it had noted.
+        first, ahead = bar.n == before, max(0, before + inner_steps - bar.n)
+        bar.update(ahead)
+        if first and ahead:
+            bar.refresh()  # where it stands is seen at once, and not after a block of iterations
+        log.reached(bar.n, bar.total)
+
+    try:
+        for finished in _finished(asked, stacks, tuple(parts), jobs, scheduler, show, bar, ranks):
+            name = finished.unit.name
+            save_result(asked.unfinished / name, _named(finished))
+            parts[name] = load_result(asked.unfinished / name)
+            log.write(f"unit {name} is finished")
+    finally:
+        log.write(share(bar.n, bar.total))
 
 
 def _finished(

@@ -43,13 +43,7 @@ def alone(folder: Path, wait: Callable[[], None] = lambda: None) -> Iterator[Non
     """
     path = folder.with_name(f"{folder.name}.lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            wait()
-            lock.acquire()
+        lock = _locked(path, wait)
     except OSError as error:
         raise (
             error
@@ -59,10 +53,28 @@ def alone(folder: Path, wait: Callable[[], None] = lambda: None) -> Iterator[Non
     try:
         yield
     finally:
-        # While it is held: those who wait for it notice, and take the next one.
         with suppress(OSError):
-            path.unlink()
+            path.unlink()  # while it is held: those who wait for it notice, and take the next one
         lock.release()
+        with suppress(OSError):
+            path.parent.rmdir()  # unless something else is unfinished
+
+
+def _locked(path: Path, wait: Callable[[], None]) -> FileLock:
+    """Return a lock that is held; whoever held it before may remove the folder in the meantime."""
+    lock = FileLock(path)
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+            return lock
+        except Timeout:
+            wait()
+        except FileNotFoundError:
+            continue
+        with suppress(FileNotFoundError):
+            lock.acquire()
+            return lock
 
 
 @dataclass
@@ -98,7 +110,8 @@ class Log:
             self.write("interrupted" if type(stopped) is KeyboardInterrupt else "terminated")
             raise
         except MetalibError as error:
-            self.write(f"ended: {error}")
+            if (self.folder / LOG).exists():  # what is refused before it begins leaves nothing behind
+                self.write(f"ended: {error}")
             raise
         except Exception as error:
             self.write("".join(traceback.format_exception(error)).rstrip())

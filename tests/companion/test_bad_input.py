@@ -57,6 +57,42 @@ TRAIN = [
     ("--device cpu:1", "--device is 'cpu:1'"),
     ("--device cuda:٣", "--device is 'cuda:"),
     ("--results ", "--results is empty; name a folder, such as runs"),
+    *(
+        (f"--{name} {text}", f"--{name} is '{text}'; write a whole number, such as 5")
+        for name in ("k", "iterations", "tasks", "points", "evaluation-tasks", "threads")
+        for text in ("1_0", "٣", "1.5", "x")
+    ),
+    *(
+        (f"--{name} {text}", f"--{name} is '{text}'; write a number, such as 0.02")
+        for name in ("alpha", "epsilon", "epsilon-final", "beta1")
+        for text in ("1_0.0", "０.1", "1,5", "0x1p-3")
+    ),
+    ("--k ", "--k is ''; write a whole number"),
+    ("--k 1e3", "--k is '1e3'; write a whole number"),
+    ("--k " + 5_000 * "9", f"--k is '{40 * '9'}…'; write a whole number"),
+    ("--seeds " + 5_000 * "9", "--seeds is '9+…'; write whole numbers separated by commas"),
+    ("--alpha 1e999", "--alpha is inf; the inner step size must be a number greater than 0"),
+    ("--epsilon infinity", "--epsilon is 'infinity'; write a number"),
+    ("--epsilon -1e-9", r"--epsilon is -1e-09; the outer step size must lie in \[0, 1\]"),
+    ("--weights 1;1", "--weights is '1;1'; write numbers separated by commas"),
+    ("--algorithm REPTILE", "did you mean 'reptile'?"),
+    ("--algorithm combination", "--weights has 0 entries for k = 5; give one per inner step"),
+    ("--algorithm maml --inner adam", "differentiates through plain SGD; set inner to 'sgd'"),
+    ("--alfa 1", r"No such option: --alfa \(Possible options: .*--alpha.*\); see --help"),
+    ("--seed 1", r"No such option: --seed \(Possible options: --seeds\); see --help"),
+    ("reptile", "Got unexpected extra argument.*reptile.*; see --help"),
+    ("--device ", "--device is ''; it can be cpu, cuda"),
+    ("--device CPU", "--device is 'CPU'; it can be cpu, cuda"),
+    ("--device cuda:-1", "--device is 'cuda:-1'"),
+    ("--outer nesterv", "--outer is 'nesterv'; choose one of"),
+    ("--results /dev/null", "cannot write to /dev/null/.unfinished: Not a directory"),
+    ("--results /proc/nowhere", "cannot (write to|use) /proc/nowhere"),
+    ("--results " + 300 * "x", "cannot (write to|use) x+.*: File name too long"),
+    ("--results loop", "cannot (write to|use) .*loop.*: (Too many levels of symbolic links|File exists)"),
+    ("--results file", "cannot write to file/.unfinished"),
+    ("--results file --dry-run --k 0", "--k is 0; it must be a whole number of at least 1"),
+    ("--dry-run --k 1000000000", "--k is 1000000000, which needs at least"),
+    ("--again --seeds -1", "seed is -1"),
 ]
 RUN = [
     (
@@ -70,6 +106,37 @@ RUN = [
     ("sine-figure-1 --jobs -1", "--jobs is -1; at least 1 process has to do the work"),
     ("sine-figure-1 --seeds 1_0", "--seeds is '1_0'"),
     ("sine-figure-1 --results ", "--results is empty"),
+    ("sine-figure-1 --jobs 1_0", "--jobs is '1_0'; write a whole number"),
+    ("sine-figure-1 --jobs x", "--jobs is 'x'; write a whole number"),
+    ("sine-figure-1 --device gpu", "--device is 'gpu'; it can be cpu, cuda"),
+    ("sine-figure-1 --seeds 0;1", "--seeds is '0;1'; write whole numbers"),
+    ("sine-figure-1 --budget ", "--budget is ''; sine-figure-1 has smoke, quick, paper"),
+    ("sine-figure-1 --bugdet smoke", r"No such option: --bugdet \(Possible options: .*--budget.*\)"),
+    ("sine-figure-1 extra", "Got unexpected extra argument.*extra"),
+    ("", "there is no experiment ''; choose one of"),
+    ("../sine-figure-1", "there is no experiment '../sine-figure-1'; choose one of"),
+    ("sine-figure-1 --dry-run --budget smok", "did you mean 'smoke'?"),
+    ("sine-figure-1 --dry-run --seeds 0,0", "repeat themselves"),
+    ("table2 --seeds -1", "seed is -1; seeds are whole numbers"),
+    (
+        "table2 --budget smoke --omniglot nowhere",
+        "the Omniglot folder nowhere .*is not there; name",
+    ),
+    ("table2 --budget smoke --omniglot .", "holds neither images_background.zip nor a folder"),
+    ("table1 --budget smoke --miniimagenet nowhere", "the Mini-ImageNet folder nowhere is not there"),
+    ("sine-figure-1 --budget smoke --scheduler nonsense", "no Dask scheduler answers at 'nonsense'"),
+    ("sine-figure-1 --budget smoke --scheduler tcp://", "no Dask scheduler answers at 'tcp://'"),
+]
+OTHERS = [
+    ("statu", "No such command 'statu'. Did you mean 'status'?"),
+    ("status --result x", r"No such option: --result \(Possible options: --results\)"),
+    ("status --results ", "--results is empty"),
+    ("clean --results ", "--results is empty"),
+    ("train --algorithm", "Option '--algorithm' requires an argument; see --help"),
+    ("clean --yes --yess", "No such option: --yess"),
+    ("run", "Missing argument 'name'"),
+    ("--version", "No such option: --version"),
+    ("list everything", "Got unexpected extra argument.*everything"),
 ]
 
 
@@ -82,18 +149,28 @@ def call(monkeypatch, capsys, *arguments):
 
 @pytest.mark.parametrize(
     ("command", "message"),
-    [(f"train {options}", m) for options, m in TRAIN] + [(f"run {options}", m) for options, m in RUN],
+    [(f"train {options}", m) for options, m in TRAIN]
+    + [(f"run {options}", m) for options, m in RUN]
+    + OTHERS,
 )
 def test_bad_input_is_refused_in_one_line_that_names_the_option(
     monkeypatch, capsys, tmp_path, command, message
 ):
-    place = [] if "--results" in command else ["--results", str(tmp_path / "r")]
+    takes_place = " " in command and command.startswith(("train", "run")) and "--results" not in command
+    takes_place &= command != "train --algorithm"
+    place = ["--results", str(tmp_path / "r")] if takes_place else []
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("METALIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("companion.running.workers.CONNECT_SECONDS", 1)
+    for variable in ("METALIB_OMNIGLOT", "METALIB_MINIIMAGENET"):
+        monkeypatch.setenv(variable, "")
+    Path("file").touch()
+    Path("loop").symlink_to("loop")
     code, printed = call(monkeypatch, capsys, *command.split(" "), *place)
-    complaint = printed.err.strip().splitlines()[-1]
+    (complaint,) = printed.err.strip().splitlines()
     assert code == 2
     assert re.search(rf"^companion: .*{message}", complaint), complaint
-    assert len([line for line in printed.err.splitlines() if "companion: " in line]) == 1
+    assert not list(tmp_path.glob("r/*")), "no folder is left of what was refused"
     assert not list(tmp_path.glob("**/provenance.json"))
     assert not list(tmp_path.glob("**/*.npz"))
 
