@@ -129,15 +129,17 @@ def _keep(
     bar: tqdm[Any],
 ) -> None:
     """Keep every unit as it is finished."""
-    before = bar.n
+    before = at = bar.n
 
     def show(inner_steps: int) -> None:
+        nonlocal at  # a bar that is not shown does not count
         # A worker that was killed goes on from its last checkpoint, which lies behind what it had noted.
-        first, ahead = bar.n == before, max(0, before + inner_steps - bar.n)
+        first, ahead = at == before, max(0, before + inner_steps - at)
+        at += ahead
         bar.update(ahead)
         if first and ahead:
             bar.refresh()  # where it stands is seen at once, and not after a block of iterations
-        log.reached(bar.n, bar.total)
+        log.reached(at, bar.total)
 
     try:
         for finished in _finished(asked, stacks, tuple(parts), jobs, scheduler, show, bar, ranks):
@@ -146,7 +148,7 @@ def _keep(
             parts[name] = load_result(asked.unfinished / name)
             log.write(f"unit {name} is finished")
     finally:
-        log.write(share(bar.n, bar.total))
+        log.write(share(at, bar.total))
 
 
 def _finished(
