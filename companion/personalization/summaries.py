@@ -71,7 +71,7 @@ def quoted(measured: Measured) -> dict[str, str]:
         "faster": f"{measured.speed_up(2):.1f}",
         "busy": f"{measured.speed_up(2, 'busy'):.2f}",
         "waiting": f"{measured.waiting(2):.0f} %",
-        "hidden": f"{measured.hidden.mean:.0f}",
+        "hidden": f"{measured.hidden:.0f}",
         "link": f"{measured.link.bandwidth / 1e9:.1f} GB/s and {1e3 * measured.link.latency:.1f} ms",
     }
 

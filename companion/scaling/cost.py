@@ -2,11 +2,11 @@
 
 An all-reduce of S bytes among W workers takes
 
-    t(W) = 2 ⌈log2 W⌉ λ + 2 (W − 1)/W · S/β
+    t(W) = 2 ⌈log2 W⌉ ℓ + 2 (W − 1)/W · S/b
 
-with latency λ and bandwidth β of a worker's link (Thakur, Rabenseifner and Gropp 2005): every worker sends
-and receives almost twice what it has to say, and messages meet in a tree. If a gradient step takes c seconds,
-a gradient step with its part of the communication takes c + t/k. k = 1 is synchronous SGD.
+with latency ℓ and bandwidth b of a worker's link (Thakur, Rabenseifner and Gropp 2005): every worker sends
+and receives almost twice what it has to say, and messages meet in a tree. If a gradient step takes r seconds,
+a gradient step with its part of the communication takes r + t/k. k = 1 is synchronous SGD.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Link:
     """What a worker is connected by.
 
     Attributes:
-        latency: λ, seconds that a message takes however short it is.
-        bandwidth: β, bytes per second.
+        latency: ℓ, seconds that a message takes however short it is.
+        bandwidth: b, bytes per second.
     """
 
     latency: float
@@ -44,7 +44,7 @@ class Training:
 
     Attributes:
         weights: P, numbers in the model.
-        gradient_seconds: c, seconds that a worker needs for one gradient step.
+        gradient_seconds: r, seconds that a worker needs for one gradient step.
         bytes_per_weight: what a weight of the displacement costs to send; 4 in float32.
     """
 

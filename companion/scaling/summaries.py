@@ -84,7 +84,7 @@ class Measured:
     def links(self) -> pd.DataFrame:
         """Seconds per outer gradient step: `k`, `delay`, mean `seconds` measured, `predicted` by the model.
 
-        The model c + t/k takes c and t from the two runs without a delay, which it therefore meets; what it
+        The model r + t/k takes r and t from the two runs without a delay, which it therefore meets; what it
         says of the others, where the delay is added to t, is a prediction.
         """
         rows = self.part("links")
