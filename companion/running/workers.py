@@ -104,7 +104,7 @@ def engine(jobs: int, scheduler: str = "") -> Iterator[None]:
     try:
         # Imported by those who use it: it takes a second, and machines that only train need not have it.
         from dask.distributed import Client, KilledWorker
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
     except ImportError as error:
         raise InputError(
             "a scheduler needs Dask, which is not installed; pip install 'metalib[companion,cluster]'"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,16 @@ def pickled(path):
         np.savez(file, x=np.array([{"an": "object"}], dtype=object))
 
 
+def bomb(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("phi.npy", bytes(10**7))
+
+
+def not_an_array(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("phi.npy", b"no array")
+
+
 def believed(folder, name, content):
     """Write a file, and its right SHA-256 into the provenance."""
     path = folder / name
@@ -55,6 +66,19 @@ def believed(folder, name, content):
         ("arrays.npz", pickled, "it holds pickled objects, which are never read"),
         ("../outside.csv", b"x\n1\n", "'../outside.csv' is no file of this folder"),
         ("sub/../../outside.csv", None, "is no file of this folder"),
+        (
+            "scores.csv",
+            b"seed,mae\n0,0.1\n",
+            "has columns ['seed', 'mae'] instead of ['seed', 'mse']",
+        ),
+        ("scores.csv", b"mse,seed\n0.1,0\n", "has columns ['mse', 'seed'] instead of ['seed', 'mse']"),
+        ("scores.csv", b"seed\n0\n", "has columns ['seed'] instead of ['seed', 'mse']"),
+        ("scores.csv", b"seed,mse,mse\n0,1,2\n", "has columns ['seed', 'mse', 'mse.1'] instead of"),
+        ("scores.csv", b"\xef\xbb\xbfx,mse\n0,1\n", "has columns ['x', 'mse'] instead of"),
+        ("scores.csv", b"seed;mse\n0;1\n", "has columns ['seed;mse'] instead of"),
+        ("other.csv", b"x\n1\n", "other.csv has columns ['x'] instead of None"),
+        ("arrays.npz", bomb, "it unpacks to more than it holds"),
+        ("arrays.npz", not_an_array, "arrays.npz is damaged"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_though_its_hash_is_right(folder, name, content, message):
@@ -123,6 +147,55 @@ def test_any_byte_that_changes_and_any_truncation_is_noticed(whole, name, place,
         refuse(whole, f"{name} is damaged: its SHA-256 is not the one in provenance.json")
     finally:
         path.write_bytes(content)
+
+
+@settings(max_examples=200, deadline=None, database=None, derandomize=True)
+@given(place=st.floats(0, 1, exclude_max=True), flipped=st.integers(1, 255))
+def test_any_byte_of_the_provenance_that_changes_is_noticed(whole, place, flipped):
+    changed(whole, int(place * len((whole / "provenance.json").read_bytes())), flipped)
+
+
+def changed(whole, at, flipped):
+    path = whole / "provenance.json"
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[:at] + bytes([content[at] ^ flipped]) + content[at + 1 :])
+        refuse(whole, "provenance.json is damaged")
+    finally:
+        path.write_bytes(content)
+
+
+def test_every_byte_of_the_seal_of_a_provenance_is_watched(whole):
+    size = len((whole / "provenance.json").read_bytes())
+    for at in range(size - 90, size):
+        changed(whole, at, 1)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda p: p.pop("sha256"),
+        lambda p: p.update(sha256="0" * 64),
+        lambda p: p.update(sha256=None),
+        lambda p: p.update(columns=3),
+        lambda p: p["config"].update(alpha=0.03),
+        lambda p: p.update(environment={"torch": "0"}),
+        lambda p: p.update(note="believe me"),
+    ],
+)
+def test_an_edit_of_the_provenance_that_leaves_its_seal_is_noticed(folder, edit):
+    path = folder / "provenance.json"
+    provenance = json.loads(path.read_text())
+    edit(provenance)
+    path.write_text(json.dumps(provenance, indent=1) + "\n")
+    refuse(folder, "provenance.json is damaged")
+
+
+def test_a_result_of_a_version_without_seals_is_read(folder):
+    path = folder / "provenance.json"
+    provenance = json.loads(path.read_text())
+    path.write_text(json.dumps({name: provenance[name] for name in ("config", "files")}, indent=1))
+    assert load_result(folder, CONFIG).provenance == {"config": CONFIG}
 
 
 @settings(max_examples=100, deadline=None, database=None, derandomize=True)
