@@ -6,16 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
-
 from companion.fewshot.scores import LearningCurve, Scoring, score
 from companion.results import Result
 from companion.running.experiment import Facts, Unit
 from metalib.data.classes import ClassPool
-from metalib.inner import adapt
-from metalib.params import repeat
-from metalib.tasks.episodes import sample_episodes
 from metalib.tasks.fewshot import FewShot
 from metalib.training import Trained, TrainingConfig
 
@@ -140,19 +134,3 @@ def disjoint_family(pool: ClassPool, k: int) -> FewShot:
         k: minibatches.
     """
     return FewShot(pool, WAYS, shots=SHOTS * k, batch=BATCH, scheme="disjoint")
-
-
-def predicted_classes(family: FewShot, trained: Trained, tasks: int, seed: int) -> np.ndarray:
-    """Return what a run takes the test images of every task for, all of a task in one pass, [tasks, ways].
-
-    Args:
-        family: the tasks.
-        trained: the run, a stack of one, with plain SGD inside.
-        tasks: how many.
-        seed: of the tasks.
-    """
-    some = sample_episodes(family.pool, seed, tasks, shots=SHOTS, steps=EVALUATION_STEPS, batch=BATCH)
-    image, label, query = (torch.from_numpy(places) for places in (some.image, some.label, some.query))
-    losses = [family.loss({"image": image[:, i], "label": label[:, i]}) for i in range(EVALUATION_STEPS)]
-    adapted = adapt(losses, repeat(trained.phi, tasks), trained.configs[0].optimizer())
-    return family.net(adapted, family.pool.gather(query)).argmax(-1).numpy()

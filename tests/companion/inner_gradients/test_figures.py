@@ -165,9 +165,16 @@ def test_the_dial_shows_lambda_from_minus_one_to_two():
 
 
 def test_a_figure_can_say_of_itself_how_long_its_runs_were():
-    ran = {"budget": {"iterations": 2_000}, "seeds": [0, 1, 2]}
+    scoring = {"tasks": 500, "steps": 5, "batch": 25}
+    unit = {"record": {"scoring": scoring}, "runs": [{"alpha": 0.003}]}
+    ran = {"budget": {"iterations": 2_000}, "seeds": [0, 1, 2], "units": [unit]}
     text = stated_budget(Result({}, provenance={"config": ran}))
-    assert text == "2,000 outer iterations (paper: 40,000), 3 seeds"
+    assert text == (
+        "2,000 outer iterations (paper: 40,000), 3 seeds; scored on 500 tasks each, "
+        "after 5 steps of 25 images with α = 0.003"
+    )
+    late = {**ran, "units": [{"record": {"tasks": 300}, "runs": unit["runs"]}]}
+    assert stated_budget(Result({}, provenance={"config": late})).endswith("3 seeds; 300 tasks each")
     canvas = plot.final_accuracies(final_accuracies(accuracy(LABELS)), figure3.CURVES)
     note(canvas, text)
     assert canvas.get_supxlabel() == text
