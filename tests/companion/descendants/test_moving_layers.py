@@ -1,6 +1,7 @@
 """Which layers move: CKA against its definition, frozen parts that stay, and verdicts by the margins."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,15 @@ from companion.budgets import Budget
 from companion.descendants import figures, moving_layers, summaries
 from companion.descendants.ledger import DESCENDANTS
 from companion.descendants.similarity import cka
+from companion.results import load_result
 from companion.running import runner
 from metalib.data.classes import ClassPool
 from metalib.errors import InputError
 from metalib.inner import adapt
 from metalib.optimizers import SGD
 from tests.tolerances import EXACT, ROUNDOFF
+
+RESULTS = Path(__file__).parents[3] / "results"
 
 
 def features(seed: int, n: int = 12, p: int = 5) -> torch.Tensor:
@@ -145,6 +149,21 @@ def test_features_are_reused_only_if_the_interval_lies_above_the_threshold():
     layers = pd.DataFrame(rows, columns=["method", "layer", "cka"])
     layers["cka"] += layers.layer.map({"a": 0.95, "b": 0.5, "c": 0.899})
     assert list(summaries.similarity(layers).verdict) == ["reused", "changed", "not decided"]
+
+
+def test_the_stored_runs_come_to_the_verdicts_of_the_page():
+    names = ("moving-layers", "moving-layers-maml")
+    accuracy, layers = summaries.tables([load_result(RESULTS / name / "laptop") for name in names])
+    cost = summaries.costs(accuracy).set_index(["method", "frozen"]).verdict
+    assert dict(cost) == {
+        ("reptile", "body"): "a cost",
+        ("reptile", "head"): "no cost",
+        ("maml", "body"): "not decided",
+        ("maml", "head"): "a cost",
+    }
+    alike = summaries.similarity(layers).set_index(["method", "layer"]).verdict
+    assert list(alike["maml"]) == ["reused"] * 4 + ["changed"]
+    assert list(alike["reptile"]) == ["reused"] * 3 + ["not decided", "changed"]
 
 
 def test_the_tree_shows_every_descendant_of_the_table():
