@@ -39,7 +39,7 @@ def table(rows: pd.DataFrame, text: Sequence[str] = ()) -> Markdown:
     """
     from IPython.display import Markdown
 
-    left = set(text or rows.columns[:1])
+    left = set(text) or {rows.columns[0]}
     head = [list(map(str, rows.columns)), [":--" if name in left else "--:" for name in rows.columns]]
     body = [[str(value) for value in row] for row in rows.itertuples(index=False)]
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in [*head, *body]))

@@ -139,8 +139,32 @@ class SummaryDirective(OfClaims):
         return [nodes.raw("", bar(found), format="html"), nodes.paragraph("", sentence(found))]
 
 
+class EvidenceDirective(OfClaims):
+    """What came of the claims that its argument names, for a page that speaks of them."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def made(self, claims: Sequence[Entry], root: Path) -> list[nodes.Node]:
+        """Return the verdict on each, what was measured, and where it is shown."""
+        named = {claim.name: claim for claim in claims}
+        unknown = [name for name in self.arguments[0].split() if name not in named]
+        if unknown:
+            raise self.error(f"{LIST} has no claim {unknown[0]}")
+        lines = []
+        for name in self.arguments[0].split():
+            claim = named[name]
+            figure = f"{{ref}}`figure <{claim.figure}>`, " if claim.figure else ""
+            proof = f"{figure}{{ref}}`claim and data <claim-{name}>`, [](/{claim.page})"
+            lines.append(f"- {badge(claim.verdict)} {claim.short}: {claim.measured}. See {proof}.")
+        place = nodes.container(classes=["evidence"])
+        self.state.nested_parse(StringList(lines, source=LIST), 0, place)
+        return [place]
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register the extension."""
     app.add_directive("claims", ClaimsDirective)
     app.add_directive("claims-summary", SummaryDirective)
+    app.add_directive("claims-evidence", EvidenceDirective)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

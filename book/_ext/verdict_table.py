@@ -13,6 +13,7 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from paper_claims import HEAD, LIST, Entry, entries, ledger
 
+from companion.verdicts import FAILS, OPEN, PARTLY
 from metalib.errors import InputError
 
 
@@ -38,10 +39,24 @@ class VerdictsDirective(OfClaims):
         here = [claim for claim in claims if claim.page == page]
         if not here:
             raise self.error(f"{LIST} has no claim that {page} tests")
-        lines = StringList(table(here).splitlines(), source=LIST)
+        return self.parsed(here)
+
+    def parsed(self, claims: list[Entry]) -> list[nodes.Node]:
+        """Return the verdicts on these claims as a table."""
+        lines = StringList(table(claims).splitlines(), source=LIST)
         place = nodes.container(classes=["verdicts"])
         self.state.nested_parse(lines, 0, place)
         return [place]
+
+
+class DifferencesDirective(VerdictsDirective):
+    """The verdicts on all claims of the paper that do not simply hold."""
+
+    def made(self, claims: list[Entry], root: Path) -> list[nodes.Node]:
+        """Return them as a table, those first that do not hold."""
+        order = (FAILS, PARTLY, OPEN)
+        differ = [claim for claim in claims if claim.counted and claim.verdict in order]
+        return self.parsed(sorted(differ, key=lambda claim: order.index(claim.verdict)))
 
 
 def _ledgers(doctree: nodes.document) -> Iterator[list[nodes.row]]:
@@ -75,5 +90,6 @@ def name_rows(app: Any, doctree: nodes.document) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Register the extension."""
     app.add_directive("verdicts", VerdictsDirective)
+    app.add_directive("verdicts-that-differ", DifferencesDirective)
     app.connect("doctree-read", name_rows)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
