@@ -43,7 +43,7 @@ def test_how_to_run_with_another_seed(first_page):
 def test_the_verdict_on_any_claim(first_page):
     follow(first_page, "Every claim with its verdict")
     for claim in paper_claims.entries(ROOT):
-        box = first_page.locator(f"[id='claim-{claim.name}']")
+        box = first_page.locator(f"[id='claim-{claim.name.lower()}']")
         assert box.locator(".verdict").first.inner_text() == claim.verdict, claim.name
 
 
