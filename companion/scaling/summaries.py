@@ -110,7 +110,8 @@ class Measured:
         means = rows.groupby("setting", sort=False)[["bytes", "error"]].mean()
         losses = rows.pivot(index="repeat", columns="setting", values="loss")
         above = [interval((losses[name] - losses["float32"]).to_numpy()) for name in means.index]
-        return means.assign(bytes=means.bytes / means.bytes["float32"], loss=pd.Series(above, index=means.index)).reset_index()
+        relative = means.bytes / means.bytes["float32"]
+        return means.assign(bytes=relative, loss=pd.Series(above, index=means.index)).reset_index()
 
 
 TASKS = 4
