@@ -26,10 +26,7 @@ from metalib.errors import InputError
 from tests.book.sources import NOTEBOOKS, ROOT, pages
 
 LISTED = figure_sources.listed(ROOT)
-EARLIER = {"expansion", "glyphs", "manifolds", "sine"}
-"""Notebooks that were executed before figures were kept in several forms."""
-
-COMPUTED = {name for path in NOTEBOOKS if path.stem not in EARLIER for name in figure_sources.kept(path)}
+COMPUTED = {name for path in NOTEBOOKS for name in figure_sources.kept(path)}
 ONLY_PICTURES = {"fig-glyphs", "fig-fewshot-task"}
 """Figures that draw nothing but images: they have no table."""
 
@@ -159,7 +156,7 @@ def test_the_gallery_shows_every_figure_once(book, lines):
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in NOTEBOOKS if path.stem not in EARLIER], ids=lambda path: path.stem
+    "path", [path for path in NOTEBOOKS], ids=lambda path: path.stem
 )
 def test_a_notebook_holds_all_forms_of_its_figures(path):
     for name, forms in figure_sources.kept(path).items():
