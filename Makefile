@@ -2,7 +2,8 @@
 # Every path is relative, so that the checkout may lie anywhere, also below a folder with spaces.
 
 PYTHON ?= python3
-JOBS ?= 2
+# One process more than two cores can serve: many checks wait for a browser or for a notebook to start.
+JOBS ?= 3
 BIN := .venv/bin
 ENVIRONMENT := .venv/.complete
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)

@@ -52,10 +52,15 @@ def test_every_claim_of_the_paper_is_listed(listed):
     assert names >= OF_THE_PAPER
 
 
+OWN_PREDICTIONS = {"scale"}
+"""Notebooks beyond the paper: their verdicts are on predictions of this book, which the paper does not make."""
+
+
 def test_every_row_that_a_notebook_prints_is_on_the_page_with_its_number_and_verdict():
     printed = [
         line
         for notebook in NOTEBOOKS
+        if notebook.stem not in OWN_PREDICTIONS
         for _, output in outputs(read(notebook))
         for line in output.get("data", {}).get("text/markdown", "").splitlines()
         if re.search(r"\*\*[a-z ]+\*\* \|$", line)
