@@ -53,7 +53,7 @@ def test_every_claim_of_the_paper_is_listed(listed):
 
 
 OWN_PREDICTIONS = {"scale"}
-"""Notebooks beyond the paper: their verdicts are on predictions of this book, which the paper does not make."""
+"""Notebooks beyond the paper: their verdicts are on predictions of this book, not of the paper."""
 
 
 def test_every_row_that_a_notebook_prints_is_on_the_page_with_its_number_and_verdict():

@@ -155,9 +155,7 @@ def test_the_gallery_shows_every_figure_once(book, lines):
         assert target(book, "book/gallery", Tag(name="a", attrs={"href": image["src"]})).exists()
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in NOTEBOOKS], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", list(NOTEBOOKS), ids=lambda path: path.stem)
 def test_a_notebook_holds_all_forms_of_its_figures(path):
     for name, forms in figure_sources.kept(path).items():
         expected = {"svg", "pdf", "png"} | (set() if name in ONLY_PICTURES else {"csv"})

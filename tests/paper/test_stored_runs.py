@@ -72,6 +72,12 @@ def test_results_are_stored():
     assert names <= set(BUDGETS) == {name for name in EXPERIMENTS if not name.endswith("-glyphs")}
 
 
+def test_every_stored_provenance_is_sealed():
+    assert all(
+        '"sha256": "' in (folder / "provenance.json").read_text().splitlines()[-2] for folder in STORED
+    )
+
+
 @EACH
 def test_a_stored_result_is_the_one_that_the_code_would_make_today(folder):
     config = load_result(folder).provenance["config"]
