@@ -11,15 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from scripts.pdf import BROWSERS
 from tests.book.sources import ROOT, build_book
 
-BROWSERS = (
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-)
 BROWSER_FLAGS = [
     "--headless",
     "--no-sandbox",
