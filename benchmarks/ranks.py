@@ -1,9 +1,9 @@
 """What one training over ranks costs on this machine; the page `notebooks/scale.ipynb` reads what it stores.
 
     throughput   Reptile on the Omniglot network (5 ways, k = 10, minibatches of 10, 4 tasks per outer step,
-                 100 outer steps): one process, then 1, 2 and 4 ranks of one thread each; the time inside
-                 all-reduces is told apart, and the processor time of the first rank (`busy`), which others
-                 that share the machine do not lengthen as they do `seconds`
+                 100 outer steps): one process, then 1, 2 and 4 ranks of one thread each, and 2 processes
+                 that take half of the tasks each and never talk; the time inside all-reduces is told apart,
+                 and the processor time of the first rank (`busy`)
     links        the same number of gradient steps with k = 1 and k = 10 over 2 ranks, behind a delay before
                  every all-reduce, which stands in for a slow link
     collectives  all-reduces of 4 kB to 16 MB among 2 and 4 ranks
@@ -147,9 +147,22 @@ def spread_out(share: Ranks, tasks: FewShot) -> list[Row]:
     return [{"setting": "ranks", "bytes": size, "steps": STEPS, **taken, "waiting": timed.waiting}]
 
 
+def apart(share: Ranks, tasks: FewShot) -> list[Row]:
+    """Train on as many tasks as a rank has, at the same time as the other ranks, and never talk to them."""
+    config = replace(CONFIG, tasks=TASKS // share.size)
+    train(tasks, [replace(config, iterations=1)])
+    dist.barrier()
+    start, busy = time.perf_counter(), time.process_time()
+    train(tasks, [config])
+    dist.barrier()
+    taken = {"seconds": time.perf_counter() - start, "busy": time.process_time() - busy}
+    return [{"setting": "apart", "steps": STEPS, **taken}]
+
+
 def throughput() -> Iterator[Row]:
-    """Time the same training in one process and over 1, 2 and 4 ranks."""
+    """Time the same training in one process and over 1, 2 and 4 ranks, and 2 that never talk: the ceiling."""
     tasks = family()
+    yield from ({**row, "ranks": 2} for row in on_ranks(2, apart, tasks))
     for size in (2, 1, 4):
         if size == 2:  # beside what it is compared with
             yield from ({**row, "ranks": 1} for row in on_ranks(1, alone, tasks))

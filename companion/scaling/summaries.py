@@ -49,26 +49,30 @@ class Measured:
         """Return the measurements of one part."""
         return self.rows[self.rows.part == name]
 
-    def seconds(self, ranks: int, column: str = "seconds") -> np.ndarray:
-        """Return, per repeat, how long the training took over so many ranks; 0 ranks are one process."""
-        rows = self.part("throughput")
-        setting = "ranks" if ranks else "one process"
-        chosen = rows[(rows.ranks == max(1, ranks)) & (rows.setting == setting)].sort_values("repeat")
-        return chosen[column].to_numpy()
-
-    def speed_up(self, ranks: int, column: str = "seconds") -> Interval:
-        """Return by how much ranks are faster than one process, paired by repeat.
+    def seconds(self, processes: int, setting: str = "ranks", column: str = "seconds") -> np.ndarray:
+        """Return, per repeat, how long the training took.
 
         Args:
-            ranks: how many.
-            column: "seconds" of a clock; or "busy" seconds of the processor, which others that share the
-                machine do not take away.
+            processes: how many share it.
+            setting: "ranks"; "one process", without ranks; or "apart", processes that never talk.
+            column: "seconds", or those of them spent "waiting" in all-reduces.
         """
-        return interval(self.seconds(0, column) / self.seconds(ranks, column))
+        rows = self.part("throughput")
+        chosen = rows[(rows.ranks == processes) & (rows.setting == setting)].sort_values("repeat")
+        return chosen[column].to_numpy()
+
+    def speed_up(self, processes: int, setting: str = "ranks") -> Interval:
+        """Return by how much several processes are faster than one, paired by repeat."""
+        return interval(self.seconds(1, "one process") / self.seconds(processes, setting))
 
     def waiting(self, ranks: int) -> Interval:
         """Return the share of the time that ranks spend in all-reduces, in percent."""
-        return interval(100.0 * self.seconds(ranks, "waiting") / self.seconds(ranks))
+        return interval(100.0 * self.seconds(ranks, column="waiting") / self.seconds(ranks))
+
+    @property
+    def sending(self) -> float:
+        """Return the share of the time that all-reduces of 2 ranks take if no rank waits, in percent."""
+        return 100.0 * ITERATIONS * self.link.all_reduce(2, self.message) / float(self.seconds(2).mean())
 
     @cached_property
     def message(self) -> int:
@@ -116,6 +120,8 @@ class Measured:
 
 TASKS = 4
 """Tasks per outer step in `benchmarks/ranks.py`; a step on all of them is one outer gradient step."""
+ITERATIONS = 100
+"""Outer steps of a training whose throughput is measured there."""
 
 
 def extrapolated() -> pd.DataFrame:
