@@ -48,7 +48,7 @@ FLOORS = {
         *("found", "averages", "gradients", "ledger", "similarity", "moving_layers", "summaries", "figures"),
     ],
     "companion.playground": ["weights"],
-    "companion.manifolds": ["examples", "limits", "figures", "claims"],
+    "companion.manifolds": ["shapes", "examples", "limits", "figures", "claims"],
     "companion.questions": ["measurements", "figures"],
     "companion.pitfalls": ["updates", "optimizers", "data"],
 }

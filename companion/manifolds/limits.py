@@ -19,9 +19,9 @@ from companion.manifolds.examples import (
     three_lines,
     two_curves,
 )
+from companion.manifolds.shapes import Affine
 from metalib.rng import generator
 from metalib.theory.manifolds import (
-    Affine,
     Manifold,
     Update,
     batched,

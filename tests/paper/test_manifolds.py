@@ -13,9 +13,9 @@ from companion.manifolds.limits import (
     partial_solves,
     where_training_ends,
 )
+from companion.manifolds.shapes import Sphere
 from metalib.rng import generator
 from metalib.theory.manifolds import (
-    Sphere,
     closest_to_all,
     distance_gradient,
     half_squared_distance,

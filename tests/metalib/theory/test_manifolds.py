@@ -5,18 +5,15 @@ import pytest
 import torch
 
 from companion.manifolds.limits import dimension_of, example_manifolds
+from companion.manifolds.shapes import Affine, Sphere, parabola, sine_curve
 from metalib.errors import InputError
 from metalib.rng import generator
 from metalib.theory.manifolds import (
-    Affine,
-    Sphere,
     batched,
     closest_to_all,
     descend,
     iterate,
     mean_half_squared_distance,
-    parabola,
-    sine_curve,
 )
 from tests.tolerances import EXACT, ROUNDOFF
 
