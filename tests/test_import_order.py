@@ -42,7 +42,7 @@ FLOORS = {
     "companion.avg_grad_inner": ["coefficients", "draws", "training", "course", "figures", "claims"],
     "companion.scaling": ["compression", "cost", "summaries", "figures"],
     "companion.personalization": ["writers", "upright", "experiment", "claims", "figures", "summaries"],
-    "companion.implicit": ["linear_systems", "meta_gradient"],
+    "companion.implicit": ["linear_systems", "meta_gradient", "expansion", "training"],
     "companion.descendants": [
         *("rounds", "averaging", "diloco", "step_sizes", "regularizer", "proximal"),
         *("found", "averages", "gradients", "ledger", "similarity", "moving_layers", "summaries", "figures"),

@@ -17,7 +17,7 @@ from metalib.errors import MetalibError, require
 from metalib.params import Params, add_scaled, dot_per_run, norm_per_run, subtract, zeros_like
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
 Operator = Callable[[Params], Params]
 
@@ -34,15 +34,22 @@ class Solution:
         x: the solution, a stack.
         steps: how many steps each run took, one product with A each.
         residual: ‖b − A x‖ / ‖b‖ of each run, computed anew at x; 0 where b = 0.
+        bent: the runs that stopped because A curves downward along their search direction.
     """
 
     x: Params
     steps: Int[Tensor, " runs"]
     residual: Float[Tensor, " runs"]
+    bent: Bool[Tensor, " runs"]
 
 
 def conjugate_gradients(
-    product: Operator, b: Params, limit: int = 100, tolerance: float = 1e-6, damping: float = 0.0
+    product: Operator,
+    b: Params,
+    limit: int = 100,
+    tolerance: float = 1e-6,
+    damping: float = 0.0,
+    truncate: bool = False,
 ) -> Solution:
     """Solve (A + δ I) x = b from x = 0 (Hestenes and Stiefel 1952).
 
@@ -56,10 +63,13 @@ def conjugate_gradients(
         limit: the most steps that any run may take, at least 1.
         tolerance: a run stops at ‖b − A x‖ ≤ tolerance · ‖b‖, or where roundoff would hide it.
         damping: δ ≥ 0, added to every eigenvalue of A; the residual is that of the damped system.
+        truncate: whether a run whose search direction curves downward keeps what it has found, or b itself
+            if that is nothing, instead of raising an error (Steihaug 1983).
 
     Raises:
         InputError: if b is no stack, or the limit, the tolerance or the damping is out of range.
-        CurvatureError: if a search direction p has pᵀ(A + δ I)p ≤ 0, or not a number.
+        CurvatureError: if a search direction p has pᵀ(A + δ I)p ≤ 0 and is not to be truncated, or if that
+            is not a number.
 
     >>> double = lambda v: {"w": 2 * v["w"]}
     >>> conjugate_gradients(double, {"w": torch.tensor([[4.0, 6.0]])}).x
@@ -78,13 +88,18 @@ def conjugate_gradients(
     # Below roundoff the recursion's residual means nothing, and its directions shrink to zero.
     goal = max(tolerance, torch.finfo(squared.dtype).eps) ** 2 * squared
     steps = torch.zeros_like(squared, dtype=torch.int64)
+    bent = torch.zeros_like(squared, dtype=torch.bool)
     for _ in range(limit):
         # The negation keeps runs that are not a number active, so that they are noticed.
-        active = ~(squared <= goal)
+        active = ~(squared <= goal) & ~bent
         if not active.any():
             break
         image = damped(p)
         curvature = dot_per_run(p, image)
+        if truncate:
+            bent |= active & (curvature <= 0)
+            x = add_scaled(x, b, (bent & (steps == 0) & active).to(squared.dtype))
+            active &= ~bent
         _require_positive(curvature, dot_per_run(p, p), active, damping)
         length = torch.where(active, squared / curvature, 0.0)
         x, r = add_scaled(x, p, length), add_scaled(r, image, -length)
@@ -94,7 +109,7 @@ def conjugate_gradients(
     # The residual of the recursion falls on where roundoff has long stopped the true one.
     left = norm_per_run(subtract(b, damped(x)))
     size = norm_per_run(b)
-    return Solution(x, steps, torch.where(size > 0, left / size, 0.0))
+    return Solution(x, steps, torch.where(size > 0, left / size, 0.0), bent)
 
 
 def require_stack(a: Params, name: str) -> None:

@@ -59,9 +59,13 @@ class TrainingConfig:
     beta1: float = 0.0
     outer: str = "interpolate"
 
-    def __post_init__(self) -> None:
+    def _require_names(self) -> None:
+        """Raise `InputError` unless method and inner optimizer are known; a subclass may bring its own."""
         require_choice("algorithm", self.algorithm, ALGORITHMS)
         require_choice("inner", self.inner, OPTIMIZERS)
+
+    def __post_init__(self) -> None:
+        self._require_names()
         require_choice("outer", self.outer, OUTER_OPTIMIZERS)
         for name in ("k", "iterations", "tasks"):
             value = getattr(self, name)
@@ -96,6 +100,11 @@ class TrainingConfig:
     def method(self) -> Method:
         """How inner trajectories become an outer update."""
         return find(self.algorithm, self.weights)
+
+    @property
+    def settings(self) -> tuple[Any, ...]:
+        """What decides the method: neighbors in a stack that agree in it are computed together."""
+        return self.algorithm, self.weights
 
     def optimizer(self, alpha: Factor | None = None) -> Optimizer:
         """Return the optimizer of the inner loop, with another α if one is given, such as one per run."""
@@ -140,10 +149,6 @@ class StackConfig:
                 f"the runs of a stack must share {field.name}, but have {values}; train them apart",
             )
         return cls(**{field.name: getattr(configs[0], field.name) for field in fields(cls)})
-
-    def optimizer(self, alpha: Factor) -> Optimizer:
-        """Return the optimizer of the inner loop."""
-        return OPTIMIZERS[self.inner](alpha, self.beta1)
 
     @property
     def outer_optimizer(self) -> OuterOptimizer:

@@ -140,7 +140,7 @@ def train(
     phi = {name: torch.cat([run[name] for run in initial_weights]).to(where) for name in initial_weights[0]}
     require_room_for(configs, phi)
     identity = identity_of(family, configs, monitor)
-    share.require_agreement(identity, stack.tasks, stack.optimizer(1.0).carried)
+    share.require_agreement(identity, stack.tasks, configs[0].optimizer().carried)
     width = tasks_at_once(family, configs, where, share)
     step = outer_step(configs, width, where, next(iter(phi.values())).dtype, share)
     columns = ("loss_before", "loss_after", *(monitor.columns if monitor else ()))

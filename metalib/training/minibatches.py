@@ -49,7 +49,7 @@ def tasks_at_once(
         share: the part of their tasks that this process trains.
     """
     stack = StackConfig.of(configs)
-    if stack.optimizer(1.0).carried:
+    if configs[0].optimizer().carried:
         return 1
     fitting = max(1, side_by_side(family.footprint, device) // len(configs))
     tasks = stack.tasks // share.size

@@ -149,13 +149,13 @@ def outer_step(
     if len(set(alphas)) > 1:
         alpha = torch.tensor(alphas, device=device, dtype=dtype)
     per_task = alpha.repeat_interleave(width) if isinstance(alpha, Tensor) else alpha
-    optimizer, outer = stack.optimizer(per_task), stack.outer_optimizer
+    optimizer, outer = configs[0].optimizer(per_task), stack.outer_optimizer
     return OuterStep(tuple(configs), optimizer, outer, alpha, _groups(configs), width, share)
 
 
 def _groups(configs: Sequence[TrainingConfig]) -> tuple[Group, ...]:
     groups, start = [], 0
-    for _, members in groupby(configs, key=lambda config: (config.algorithm, config.weights)):
+    for _, members in groupby(configs, key=lambda config: config.settings):
         alike = list(members)
         groups.append(Group(slice(start, start + len(alike)), alike[0].method))
         start += len(alike)
