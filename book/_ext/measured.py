@@ -6,6 +6,7 @@ one of notebooks/sine.ipynb did. A number that nobody told fails the build.
 
 import ast
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,24 @@ def told(notebook: Path) -> dict[str, str]:
     return _told(notebook, notebook.stat().st_mtime) if notebook.exists() else {}
 
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def typeset(number: str) -> str:
+    """Return a number as it is printed in a book: one that a line never breaks, with a real minus sign.
+
+    >>> typeset("-5.8 ± 4.0").replace("\u00a0", "_")
+    '−5.8_±_4.0'
+    >>> typeset("2e+11").replace("\u00a0", "_")
+    '2_×_10¹¹'
+    """
+    number = re.sub(r"(?<![\w.])-(?=\d)", "−", number)
+    number = re.sub(
+        r"(?<=\d)e([+-]\d+)", lambda found: f" × 10{str(int(found[1])).translate(SUPERSCRIPTS)}", number
+    )
+    return re.sub(r" (?=[±×%])|(?<=[±×]) ", "\u00a0", number)
+
+
 class Measured(SphinxRole):
     """A number, by its name."""
 
@@ -46,7 +65,7 @@ class Measured(SphinxRole):
                 f"no cell of {notebook.name} tells {name!r}; it tells {known}", line=self.lineno
             )
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
-        return [nodes.inline("", told(notebook)[name], classes=["measured"])], []
+        return [nodes.inline("", typeset(told(notebook)[name]), classes=["measured"])], []
 
 
 def setup(app: Any) -> dict[str, bool]:
