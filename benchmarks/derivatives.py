@@ -2,7 +2,7 @@
 
 Two ways to L''(φ) v, interleaved in one run, on one thread:
 
-    reverse over reverse   `metalib.derivatives.hvp`: the gradient of the gradient's graph
+    as metalib does it     `metalib.derivatives.hvp`: the gradient of the gradient's graph, or written out (MLP)
     forward over reverse   `metalib.derivatives.hvp_forward_over_reverse`: dual numbers through a gradient
 
 on the sine network, on the small smooth conv net of the theory pages, and on the Omniglot network, whose
@@ -35,7 +35,7 @@ from metalib.params import Params
 
 REPEATS = 15
 LIMIT = 4.0
-ROUTES = {"reverse over reverse": hvp, "forward over reverse": hvp_forward_over_reverse}
+ROUTES = {"as metalib does it": hvp, "forward over reverse": hvp_forward_over_reverse}
 STEPS = (2, 4, 8)
 
 

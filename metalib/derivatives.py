@@ -7,8 +7,9 @@ Hessian-vector products. That is why nothing below needs to know whether it sees
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,7 +49,19 @@ class MinibatchLoss:
 
     def select(self, runs: slice | Int[Tensor, " selected"]) -> MinibatchLoss:
         """Return the loss of the chosen runs only."""
-        return MinibatchLoss(self.model, self.criterion, self.inputs[runs], self.targets[runs])
+        return replace(self, inputs=self.inputs[runs], targets=self.targets[runs])
+
+
+class Differentiated(ABC):
+    """A loss with its derivatives written out: `value_and_gradient` and `hvp` ask it, not autograd."""
+
+    @abstractmethod
+    def value_and_gradient(self, params: Params) -> tuple[Tensor, Params]:
+        """Return L(φ) and L'(φ)."""
+
+    @abstractmethod
+    def hvp(self, params: Params, vector: Params) -> Params:
+        """Return L''(φ) v."""
 
 
 def mean_squared_error(
@@ -67,7 +80,10 @@ def cross_entropy(
 
 
 def value_and_gradient(loss: Loss, params: Params) -> tuple[Tensor, Params]:
-    """Return L(φ) and L'(φ) by reverse-mode differentiation, both cut from the graph."""
+    """Return L(φ) and L'(φ), both cut from the graph: by reverse mode, or as a `Differentiated` loss says."""
+    if isinstance(loss, Differentiated):
+        with torch.no_grad():
+            return loss.value_and_gradient(params)
     leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
     value = loss(leaves)
     gradients = torch.autograd.grad(value.sum(), list(leaves.values()))
@@ -88,13 +104,16 @@ def hvp(loss: Loss, params: Params, vector: Params) -> Params:
 
     Reverse mode is applied to the gradient: L''(φ) v is the vector-Jacobian product of φ ↦ L'(φ)
     with v, because the Hessian is symmetric. It holds the graph of one gradient, whatever the
-    number of inner steps. `hvp_forward_over_reverse` gives the same product by other means; in eager
-    PyTorch it costs two to three times as much on small networks and about the same on large ones
-    (`benchmarks/derivatives.py`).
+    number of inner steps. A `Differentiated` loss is asked instead.
+    `hvp_forward_over_reverse` gives the same product by other means; in eager PyTorch it costs two to
+    three times as much on small networks and about the same on large ones (`benchmarks/derivatives.py`).
 
     >>> hvp(lambda p: (p["w"] ** 3).sum(), {"w": torch.tensor([1.0, 2.0])}, {"w": torch.ones(2)})
     {'w': tensor([ 6., 12.])}
     """
+    if isinstance(loss, Differentiated):
+        with torch.no_grad():
+            return loss.hvp(params, vector)
     leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
     gradients = torch.autograd.grad(loss(leaves).sum(), list(leaves.values()), create_graph=True)
     # A gradient that does not depend on the weights (a linear part) has no graph: its rows of L'' are zero.

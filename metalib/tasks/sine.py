@@ -13,7 +13,14 @@ from torch import Tensor
 
 from metalib.derivatives import MinibatchLoss, mean_squared_error
 from metalib.errors import require
-from metalib.models.mlp import ACTIVATIONS, SINE_WIDTHS, initialize_mlp, mlp, mlp_footprint
+from metalib.models.mlp import (
+    ACTIVATIONS,
+    SINE_WIDTHS,
+    SquaredErrorOfMLP,
+    initialize_mlp,
+    mlp,
+    mlp_footprint,
+)
 from metalib.params import Params
 from metalib.rng import generator
 from metalib.tasks.family import BLOCK
@@ -135,7 +142,8 @@ class Sine:
 
     def loss(self, minibatch: Mapping[str, Tensor]) -> MinibatchLoss:
         """Return the mean squared error on one minibatch per run."""
-        return MinibatchLoss(self.model, mean_squared_error, minibatch["x"], minibatch["y"])
+        x, y = minibatch["x"], minibatch["y"]
+        return SquaredErrorOfMLP(self.model, mean_squared_error, x, y, self.activation)
 
 
 @dataclass(frozen=True)
