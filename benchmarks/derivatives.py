@@ -2,7 +2,7 @@
 
 Two ways to L''(φ) v, interleaved in one run, on one thread:
 
-    as metalib does it     `metalib.derivatives.hvp`: the gradient of the gradient's graph, or written out (MLP)
+    as metalib does it     `metalib.derivatives.hvp`: the gradient of the gradient, or written out (MLP)
     forward over reverse   `metalib.derivatives.hvp_forward_over_reverse`: dual numbers through a gradient
 
 on the sine network, on the small smooth conv net of the theory pages, and on the Omniglot network, whose
