@@ -29,6 +29,7 @@ only from those above it in this list:
     personalization  writers as clients who fine-tune one model
     slides           key figures, 16:9 with large type
     catalogue        all experiments by name
+    remaking         a result made again from its provenance
     upkeep           what lies in a folder of results, and how unfinished work is removed
     options          numbers and names as they are typed
     endings          how the command line ends

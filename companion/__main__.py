@@ -19,7 +19,7 @@ except ImportError as missing:
     print(f"companion: {missing.name} is not installed; pip install 'metalib[companion]'", file=sys.stderr)
     sys.exit(2)
 
-from companion import upkeep
+from companion import remaking, upkeep
 from companion.catalogue import EXPERIMENTS, find
 from companion.endings import exit_code
 from companion.options import folder, numbers, real, real_number, whole, whole_number
@@ -52,6 +52,7 @@ MiniImagenet = Annotated[str, typer.Option(envvar=mini.VARIABLE, help="folder wi
 Seeds = Annotated[str, typer.Option(help="seeds, separated by commas")]
 Results = Annotated[str, typer.Option(help="folder that holds all results")]
 Threads = Annotated[int, whole("threads", "processor threads; these networks are too small for more than 1")]
+Jobs = Annotated[int, whole("jobs", "runs side by side, one thread each; 0: one per core, or one on a GPU")]
 Again = Annotated[bool, typer.Option("--again", help="compute it although a result is there; replaces that")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be computed, and about how long")]
 
@@ -73,9 +74,7 @@ def run(
     seeds: Seeds = "0,1,2",
     results: Results = "runs",
     threads: Threads = 1,
-    jobs: Annotated[
-        int, whole("jobs", "runs side by side, one thread each; 0 for one per core, or one on a GPU")
-    ] = 0,
+    jobs: Jobs = 0,
     scheduler: Annotated[
         str,
         typer.Option(help="address of a Dask scheduler whose workers do the work, such as tcp://host:8786"),
@@ -87,11 +86,28 @@ def run(
 ) -> None:
     """Run an experiment. Interrupt it at any time: the same command goes on where it stopped."""
     _use_threads(threads)
-    folders = {VARIABLE: omniglot, mini.VARIABLE: miniimagenet}
-    os.environ.update({variable: folder for variable, folder in folders.items() if folder})
-    if jobs == 0:
-        jobs = cores() if device == "cpu" and not started_by_torchrun() else 1
-    _run(find(name), budget, device, seeds, results, jobs, scheduler, again, dry_run)
+    _use_data(omniglot, miniimagenet)
+    _run(find(name), budget, device, seeds, results, _side_by_side(jobs, device), scheduler, again, dry_run)
+
+
+@app.command()
+def rerun(
+    provenance: Annotated[str, typer.Argument(help="provenance.json of a result, or the folder it is in")],
+    units: Annotated[str, typer.Option(help="units to make again, separated by commas; else all")] = "",
+    device: Device = "cpu",
+    results: Results = "runs/again",
+    jobs: Jobs = 0,
+    omniglot: Omniglot = "",
+    miniimagenet: MiniImagenet = "",
+) -> None:
+    """Make a result again from its provenance alone, and say whether the same comes out."""
+    _use_threads(1)
+    _use_data(omniglot, miniimagenet)
+    names = list(filter(None, map(str.strip, units.split(","))))
+    source, place = folder(provenance, "provenance"), folder(results)
+    print(
+        "\n".join(remaking.remake(source, place, names, device, _side_by_side(jobs, device), progress=True))
+    )
 
 
 @app.command()
@@ -149,8 +165,7 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False,
 ) -> None:
     """Remove unfinished work, which could still be gone on with; results stay."""
-    place = folder(results)
-    begun = upkeep.begun(place)
+    begun = upkeep.begun(place := folder(results))
     print("\n".join(begun) or f"nothing is unfinished in {place}")
     if begun and not yes:
         typer.confirm("remove what is unfinished of these?", abort=True)
@@ -199,6 +214,15 @@ def _run(
         print(means.round(3).to_string())
 
 
+def _use_data(omniglot: str, miniimagenet: str) -> None:
+    folders = {VARIABLE: omniglot, mini.VARIABLE: miniimagenet}
+    os.environ.update({variable: folder for variable, folder in folders.items() if folder})
+
+
+def _side_by_side(jobs: int, device: str) -> int:
+    return jobs or (1 if device != "cpu" or started_by_torchrun() else cores())
+
+
 def _use_threads(threads: int) -> None:
     require(threads >= 1, f"threads is {threads}; at least 1 has to do the work")
     require(threads <= cores(), f"threads is {threads}; this machine has {cores()} to offer")
@@ -207,9 +231,10 @@ def _use_threads(threads: int) -> None:
 
 def _as_typed(message: str) -> str:
     """Return a message that begins with the option at fault, as the user typed it."""
-    options = {*inspect.signature(run).parameters, *inspect.signature(train).parameters} - {"name"}
+    options = {option for command in (run, train, rerun) for option in inspect.signature(command).parameters}
+    options -= {"name", "provenance"}
     name, _, rest = message.partition(" ")
-    known = name in options and re.match(r"(is|are|has|holds) ", rest)
+    known = name in options and re.match(r"(is|are|has|holds|names) ", rest)
     return f"--{name.replace('_', '-')} {rest}" if known else message
 
 

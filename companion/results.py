@@ -105,6 +105,24 @@ def load_result(folder: Path, config: Any = None, *, of_other_code: bool = False
     return Result(tables, arrays, provenance)
 
 
+def load_provenance(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read the provenance of a result, which need not lie beside it, and check its seal.
+
+    Args:
+        path: the file, or the folder of the result.
+
+    Returns:
+        What the result was made of, and the SHA-256 of each of its files.
+
+    Raises:
+        StoreError: if it is missing or damaged.
+    """
+    folder = path if path.is_dir() else path.parent
+    file = folder / PROVENANCE if path.is_dir() else path
+    provenance, _, files = _provenance(folder, "copy it once more from where it came", file)
+    return provenance, files
+
+
 def sealed(provenance: dict[str, Any]) -> bytes:
     """Return a provenance as JSON, whose last entry is the SHA-256 of everything before it."""
     return _ended(json.dumps(provenance, indent=1, ensure_ascii=False).removesuffix("\n}").encode())
@@ -116,10 +134,10 @@ def _ended(text: bytes) -> bytes:
 
 
 def _provenance(
-    folder: Path, remedy: str
+    folder: Path, remedy: str, file: Path | None = None
 ) -> tuple[dict[str, Any], dict[str, list[str]] | None, dict[str, str]]:
     """Return the provenance of a result, the columns of its tables if it names them, and its files."""
-    path = folder / PROVENANCE
+    path = file or folder / PROVENANCE
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"{folder} is a file where the folder of a result belongs; move it away")
     try:

@@ -8,7 +8,8 @@ import pytest
 
 from companion.budgets import BUDGETS
 from companion.catalogue import EXPERIMENTS
-from companion.results import load_result
+from companion.remaking import recipe
+from companion.results import load_provenance, load_result
 from companion.revisions import other_code, without_revisions
 from companion.running.experiment import FORMAT, Experiment
 from metalib.data.classes import ClassPool, Split
@@ -100,6 +101,13 @@ def test_the_tables_of_a_stored_result_say_what_its_configuration_says(folder):
             scored = units[name]["record"].get("scoring", {}).get("tasks")
             if scored and "tasks" in rows:
                 assert set(rows.tasks) == {scored}
+
+
+@EACH
+def test_a_stored_result_says_all_that_making_it_again_needs(folder):
+    config = load_provenance(folder / "provenance.json")[0]["config"]
+    made = recipe(config, of_today(folder))
+    assert without_revisions(config) == without_revisions(made.experiment.identity(made.budget, made.seeds))
 
 
 def test_20_way_runs_say_that_they_were_scored_on_fewer_tasks():
