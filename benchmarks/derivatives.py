@@ -3,7 +3,7 @@
 Two ways to L''(φ) v, interleaved in one run, on one thread:
 
     as metalib does it     `metalib.derivatives.hvp`: the gradient of the gradient, or written out (MLP)
-    forward over reverse   `metalib.derivatives.hvp_forward_over_reverse`: dual numbers through a gradient
+    forward over reverse   `companion.expansion.remainders.hvp_forward_over_reverse`: dual numbers
 
 on the sine network, on the small smooth conv net of the theory pages, and on the Omniglot network, whose
 batch normalization is expensive to differentiate twice. Ratios are medians over REPEATS of the time of a
@@ -26,8 +26,8 @@ from typing import Any
 import torch
 
 from companion.expansion.problems import Problem, conv_problem, omniglot_problem, sine_pool, sine_problem
-from companion.expansion.remainders import maml_by_autograd
-from metalib.derivatives import Loss, gradient, hvp, hvp_forward_over_reverse
+from companion.expansion.remainders import hvp_forward_over_reverse, maml_by_autograd
+from metalib.derivatives import Loss, gradient, hvp
 from metalib.inner import inner_loop
 from metalib.meta_gradients import maml
 from metalib.optimizers import SGD

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from metalib.params import Params
 
@@ -104,9 +103,8 @@ def hvp(loss: Loss, params: Params, vector: Params) -> Params:
 
     Reverse mode is applied to the gradient: L''(φ) v is the vector-Jacobian product of φ ↦ L'(φ)
     with v, because the Hessian is symmetric. It holds the graph of one gradient, whatever the
-    number of inner steps. A `Differentiated` loss is asked instead.
-    `hvp_forward_over_reverse` gives the same product by other means; in eager PyTorch it costs two to
-    three times as much on small networks and about the same on large ones (`benchmarks/derivatives.py`).
+    number of inner steps. A `Differentiated` loss is asked instead. Forward mode over the gradient costs
+    two to three times as much on small networks, about the same on large ones (`benchmarks/derivatives.py`).
 
     >>> hvp(lambda p: (p["w"] ** 3).sum(), {"w": torch.tensor([1.0, 2.0])}, {"w": torch.ones(2)})
     {'w': tensor([ 6., 12.])}
@@ -127,23 +125,3 @@ def hvp(loss: Loss, params: Params, vector: Params) -> Params:
         materialize_grads=True,
     )
     return dict(zip(leaves, products, strict=True))
-
-
-def hvp_forward_over_reverse(loss: Loss, params: Params, vector: Params) -> Params:
-    """Return L''(φ) v as the derivative of t ↦ L'(φ + t v) at t = 0 (Pearlmutter 1994).
-
-    Forward mode is applied to the gradient: dual numbers φ + t v run through one backward pass, and no
-    second graph is built. An independent route to the product of `hvp`, which the tests compare.
-    """
-    with forward_ad.dual_level():
-        leaves = {
-            name: forward_ad.make_dual(value.detach().requires_grad_(), vector[name])
-            for name, value in params.items()
-        }
-        gradients = torch.autograd.grad(loss(leaves).sum(), list(leaves.values()))
-        tangents = [forward_ad.unpack_dual(g).tangent for g in gradients]
-    # A gradient that does not depend on the weights has no tangent: its rows of L'' are zero.
-    return {
-        name: torch.zeros_like(params[name]) if tangent is None else tangent.detach()
-        for name, tangent in zip(leaves, tangents, strict=True)
-    }

@@ -20,13 +20,15 @@ from companion.manifolds.examples import (
     two_curves,
 )
 from companion.manifolds.shapes import Affine
+from metalib.inner import adapt
+from metalib.optimizers import SGD
+from metalib.params import Params
 from metalib.rng import generator
 from metalib.theory.manifolds import (
     Manifold,
     Update,
     batched,
     closest_to_all,
-    descend,
     descend_distance,
     distance_gradient,
     half_squared_distance,
@@ -156,6 +158,15 @@ def descent_and_projection(starts: Tensor, alpha: float = 0.2, k: int = 1000) ->
     went, shortest = (end - starts).norm(dim=1), (manifold.project(starts) - starts).norm(dim=1)
     rows = zip(*starts.T.tolist(), loss(end).tolist(), went.tolist(), shortest.tolist(), strict=True)
     return pd.DataFrame(rows, columns=["start 1", "start 2", "loss left", "distance gone", "distance to W"])
+
+
+def descend(phi: Tensor, loss: Callable[[Tensor], Tensor], alpha: float, k: int) -> Tensor:
+    """Return U^k(φ): φ after k gradient steps on a loss of the points, by the library's inner loop."""
+
+    def of_params(params: Params) -> Tensor:
+        return loss(params["w"])
+
+    return adapt([of_params] * k, {"w": phi}, SGD(alpha))["w"]
 
 
 def limit_of_reptile(lines: Sequence[Affine], alpha: float, k: int | None) -> Tensor:

@@ -13,9 +13,6 @@ import torch
 from torch import Tensor
 
 from metalib.errors import require
-from metalib.inner import adapt
-from metalib.optimizers import SGD
-from metalib.params import Params
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -56,17 +53,6 @@ def descend_distance(
     for _ in range(k):
         phi = phi - alpha * distance_gradient(manifold, phi)
     return phi
-
-
-def descend(
-    phi: Float[Tensor, "points d"], loss: Callable[[Tensor], Tensor], alpha: float, k: int
-) -> Float[Tensor, "points d"]:
-    """Return U^k(φ): φ after k gradient steps on a loss of the points, by the library's inner loop."""
-
-    def of_params(params: Params) -> Tensor:
-        return loss(params["w"])
-
-    return adapt([of_params] * k, {"w": phi}, SGD(alpha))["w"]
 
 
 Update = Callable[[Tensor], Tensor]

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from companion.manifolds.limits import dimension_of, example_manifolds
+from companion.manifolds.limits import descend, dimension_of, example_manifolds
 from companion.manifolds.shapes import Affine, Sphere, parabola, sine_curve
 from metalib.errors import InputError
 from metalib.rng import generator
 from metalib.theory.manifolds import (
     batched,
     closest_to_all,
-    descend,
     iterate,
     mean_half_squared_distance,
 )
