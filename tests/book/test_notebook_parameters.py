@@ -5,6 +5,7 @@ from pathlib import Path
 
 import papermill
 import pytest
+from nbformat import NotebookNode
 
 from metalib.models.mlp import ACTIVATIONS
 from metalib.training.config import ALGORITHMS
@@ -52,8 +53,8 @@ def variations(path: Path) -> list[dict[str, object]]:
     return [base, *[base | change for change in changes]]
 
 
-def execute(path: Path, parameters: dict[str, object], folder: Path) -> list[str]:
-    """Run a notebook as `make notebook` does; return what it shows, figures included."""
+def execute(path: Path, parameters: dict[str, object], folder: Path) -> NotebookNode:
+    """Run a notebook as `make notebook` does."""
     flags = [part for name, value in parameters.items() for part in ("-p", name, str(value))]
     result = python("scripts/notebooks.py", "run", path, *flags, "--into", folder)
     assert result.returncode == 0, result.stdout
@@ -64,15 +65,27 @@ def execute(path: Path, parameters: dict[str, object], folder: Path) -> list[str
         injected = [cell.source for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
         assert len(injected) == 1
         assert all(f"{name} = " in injected[0] for name in parameters)
-    return [printed(output) + output.get("data", {}).get("image/png", "") for _, output in outputs(written)]
+    return written
+
+
+def words(notebook: NotebookNode) -> list[str]:
+    """Return what a notebook says in words and numbers."""
+    return [printed(output) for _, output in outputs(notebook)]
+
+
+def shown(notebook: NotebookNode) -> list[str]:
+    """Return what a notebook shows, figures included."""
+    return words(notebook) + [output.get("data", {}).get("image/png", "") for _, output in outputs(notebook)]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs_with_other_parameters_and_heeds_them(path, tmp_path):
     base, *changed = variations(path)
-    reference = execute(path, base, tmp_path)
+    # Where nothing makes a run shorter, the smallest is the committed one, whose words are the same on every
+    # machine; its figures may differ in a pixel.
+    look, reference = (shown, execute(path, base, tmp_path)) if base else (words, read(path))
     for parameters in changed:
-        assert execute(path, parameters, tmp_path) != reference, f"{parameters} changes nothing"
+        assert look(execute(path, parameters, tmp_path)) != look(reference), f"{parameters} changes nothing"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -33,9 +33,10 @@ PROBE = """() => ({
     .map(e => e.textContent),
   wrong: [...document.querySelectorAll('mjx-merror')].map(e => e.getAttribute('data-mjx-error')),
   images: [...document.images].map(i => ({source: i.src, width: i.naturalWidth})),
-  bytes: [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
-    .reduce((sum, entry) => sum + entry.transferSize, 0),
 })"""
+
+MATHJAX = "/mathjax/"
+"""In the address of everything that sets mathematics."""
 
 LOAD_ALL_IMAGES = """() => Promise.all([...document.images].map(image => {
   image.loading = 'eager';
@@ -50,18 +51,22 @@ CUT_OFF = """() => ({
 })"""
 
 
+@cache
 def soup(path: Path) -> BeautifulSoup:
     return BeautifulSoup(path.read_text(), "html.parser")
 
 
-def open_page(browser: Browser, address: str, width: int = WIDE) -> tuple[Page, list[str]]:
-    """Open a page, wait until its mathematics is set, and return it with everything that went wrong."""
+def open_page(browser: Browser, address: str, mathematics: bool = True) -> tuple[Page, list[str], set[str]]:
+    """Open a page, wait until its mathematics is set; return it, all that went wrong, and all it fetched."""
     wrong: list[str] = []
-    page = browser.new_page(viewport={"width": width, "height": 900})
+    fetched: set[str] = set()
+    page = browser.new_page(viewport={"width": WIDE, "height": 900})
 
     def refuse_outside(route):
         host = urlsplit(route.request.url).hostname
-        if host in (None, "", "127.0.0.1"):
+        if not mathematics and MATHJAX in route.request.url:
+            route.fulfill(content_type="text/javascript", body="")
+        elif host in (None, "", "127.0.0.1"):
             route.continue_()
         else:
             wrong.append(f"request to {route.request.url}")
@@ -72,13 +77,14 @@ def open_page(browser: Browser, address: str, width: int = WIDE) -> tuple[Page, 
             wrong.append(f"console {message.type}: {message.text}")
 
     page.route("**/*", refuse_outside)
+    page.on("request", lambda request: fetched.add(request.url.partition("#")[0].partition("?")[0]))
     page.on("console", hear)
     page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
     page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
     page.goto(address, wait_until="load")
     page.evaluate("window.MathJax?.startup?.promise")
     page.evaluate(LOAD_ALL_IMAGES)
-    return page, wrong
+    return page, wrong, fetched
 
 
 def test_links_and_anchors_inside_the_book_resolve(book):
@@ -101,11 +107,11 @@ def test_links_and_anchors_inside_the_book_resolve(book):
 def test_every_equation_of_the_paper_can_be_linked_to_at_one_place_and_has_its_number(book):
     places: dict[int, list[str]] = {number: [] for number in range(1, 48)}
     for page in pages():
-        html = soup(book / f"{page}.html")
-        for number, found in places.items():
-            for equation in html.find_all(id=f"eq-{number}"):
+        for equation in soup(book / f"{page}.html").find_all(id=re.compile(r"^eq-\d+$")):
+            number = int(equation["id"].removeprefix("eq-"))
+            if number in places:
                 assert rf"\tag{{{number}}}" in equation.text, (page, number)
-                found.append(page)
+                places[number].append(page)
     assert [number for number, found in places.items() if len(found) != 1] == []
 
 
@@ -136,35 +142,56 @@ def test_images_have_alternative_text(book, page):
 
 @dataclass(frozen=True)
 class Visit:
-    """A page that is open in the browser, what went wrong while it loaded, and its source."""
+    """A page that is open in the browser, what went wrong while it loaded, what it fetched, its source."""
 
     page: Page
     wrong: list[str]
+    fetched: set[str]
     source: BeautifulSoup
-
-    def check_whole(self) -> dict[str, Any]:
-        """Fail unless everything is there; return what was seen."""
-        seen = self.page.evaluate(PROBE)
-        assert not self.wrong
-        assert not seen["wrong"], "MathJax cannot read these"
-        assert not seen["untypeset"]
-        assert [image["source"] for image in seen["images"] if image["width"] == 0] == []
-        assert seen["mathematics"] >= len(self.source.select(".math"))
-        assert len(seen["images"]) >= len(self.source.select("article img"))
-        return seen
 
 
 @pytest.fixture(scope="module", params=pages())
-def visit(request, browser: Browser, book: Path, site: str) -> Iterator[Visit]:
-    """Open a page once for all tests that look at it."""
-    opened, wrong = open_page(browser, f"{site}/{request.param}.html")
-    yield Visit(opened, wrong, soup(book / f"{request.param}.html"))
+def visit(request, browser: Browser, book: Path) -> Iterator[Visit]:
+    """Open a page as a file, once for all tests that look at it with its mathematics."""
+    path = book / f"{request.param}.html"
+    opened, wrong, fetched = open_page(browser, path.as_uri())
+    yield Visit(opened, wrong, fetched, soup(path))
     opened.close()
 
 
-def test_page_is_whole_and_light_without_a_network(visit):
-    seen = visit.check_whole()
-    assert 0 < seen["bytes"] < HEAVIEST
+def without_images(page: Page) -> list[str]:
+    """Return the sources of images that are not there, or cannot be read."""
+    return [image["source"] for image in page.evaluate(PROBE)["images"] if image["width"] == 0]
+
+
+def test_page_is_whole_and_light_as_a_file_without_a_network(visit):
+    seen = visit.page.evaluate(PROBE)
+    assert not visit.wrong
+    assert not seen["wrong"], "MathJax cannot read these"
+    assert not seen["untypeset"]
+    assert not without_images(visit.page)
+    assert seen["mathematics"] >= len(visit.source.select(".math"))
+    assert len(seen["images"]) >= len(visit.source.select("article img"))
+    files = [Path(unquote(urlsplit(address).path)) for address in visit.fetched if address[:5] == "file:"]
+    assert len(files) > len(seen["images"]) + 5
+    assert sum(file.stat().st_size for file in files) < HEAVIEST
+
+
+@pytest.fixture(scope="module", params=pages())
+def served(request, browser: Browser, book: Path, site: str) -> Iterator[Visit]:
+    """Open a page from a server, once for all tests that do not need its mathematics.
+
+    Setting mathematics takes most of the time of a page, and the thousands of elements that it makes would
+    each be looked at by axe-core, for nothing.
+    """
+    opened, wrong, fetched = open_page(browser, f"{site}/{request.param}.html", mathematics=False)
+    yield Visit(opened, wrong, fetched, soup(book / f"{request.param}.html"))
+    opened.close()
+
+
+def test_page_is_whole_when_it_is_served(served):
+    assert not served.wrong
+    assert not without_images(served.page)
 
 
 @pytest.mark.parametrize("page", ["index", "notebooks/sine", "book/gallery"])
@@ -179,13 +206,6 @@ def test_a_page_answers_soon(browser, site, page):
     assert min(times) < SLOWEST
 
 
-@pytest.mark.parametrize("page", pages())
-def test_page_is_whole_as_a_file(browser, book, page):
-    opened, wrong = open_page(browser, (book / f"{page}.html").as_uri())
-    Visit(opened, wrong, soup(book / f"{page}.html")).check_whole()
-    opened.close()
-
-
 def violations(page: Page, **options: object) -> list[str]:
     """Return what axe-core calls a serious or a critical violation of WCAG."""
     found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
@@ -197,17 +217,11 @@ def violations(page: Page, **options: object) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("page", pages())
-def test_page_can_be_read_by_everybody_in_the_light_and_in_the_dark(browser, site, page):
-    opened = browser.new_page(viewport={"width": WIDE, "height": 900})
-    # Without MathJax: the thousands of elements that it makes would each be looked at, for nothing.
-    opened.route("**/mathjax/**", lambda route: route.abort())
-    opened.goto(f"{site}/{page}.html", wait_until="load")
-    light = violations(opened)
-    opened.evaluate("document.documentElement.dataset.theme = 'dark'")
-    opened.evaluate("Promise.allSettled(document.getAnimations().map(animation => animation.finished))")
-    dark = violations(opened, runOnly=["color-contrast"])
-    opened.close()
+def test_page_can_be_read_by_everybody_in_the_light_and_in_the_dark(served):
+    light = violations(served.page)
+    served.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    served.page.evaluate("Promise.allSettled(document.getAnimations().map(animation => animation.finished))")
+    dark = violations(served.page, runOnly=["color-contrast"])
     assert (light, dark) == ([], [])
 
 
@@ -222,7 +236,7 @@ def test_page_reads_well_in_a_narrow_window(visit):
 @pytest.mark.parametrize("scheme", ["http", "file"])
 def test_search_finds_pages_without_a_network(browser, book, site, scheme):
     base = site if scheme == "http" else book.as_uri()
-    opened, wrong = open_page(browser, f"{base}/search.html?q=Reptile")
+    opened, wrong, _ = open_page(browser, f"{base}/search.html?q=Reptile")
     opened.wait_for_selector("#search-results li a")
     titles = opened.locator("#search-results li > a").all_text_contents()
     opened.close()
