@@ -6,10 +6,11 @@ PYTHON ?= python3
 JOBS ?= 3
 BIN := .venv/bin
 ENVIRONMENT := .venv/.complete
+PEERS := .venv-benchmarks
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf test lint notebooks notebook slides benchmarks browser lock environment clean distclean FORCE
+.PHONY: help book pdf test lint notebooks notebook slides benchmarks timings browser lock environment clean distclean FORCE
 
 help: ## list what can be made
 	@echo "make <target>, where <target> is one of"
@@ -48,7 +49,10 @@ notebook: $(ENVIRONMENT) ## run one with other parameters: NB=notebooks/sine.ipy
 slides: $(ENVIRONMENT) ## draw the key figures for slides, 16:9 with large type, into _build/slides
 	@$(BIN)/python -m companion.slides _build/slides
 
-benchmarks: $(ENVIRONMENT) ## time metalib against plain loops, side by side
+benchmarks: $(PEERS)/.complete ## time metalib beside higher, TorchOpt, torch.func, plain loops and JAX
+	@$(PEERS)/bin/python -m benchmarks.peers $(ARGS)
+
+timings: $(ENVIRONMENT) ## time metalib's parts against plain loops
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
 browser: ## look for the browser that the tests open the pages with; on a CI machine, install it
@@ -73,10 +77,10 @@ environment: $(ENVIRONMENT) ## set up .venv, without anything else
 
 clean: ## remove what was built; keep .venv and the results in runs
 	@rm -rf _build .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	@find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 distclean: clean ## remove .venv too, for instance to choose another PYTHON
-	@rm -rf .venv
+	@rm -rf .venv $(PEERS)
 
 # The environment says, as the very last step of its making, where it was made. One that was interrupted, moved,
 # or has lost its interpreter does not say so, and is made anew; one that is merely out of date is brought up to date.
@@ -95,3 +99,11 @@ $(ENVIRONMENT): requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@$(BIN)/python -c 'import os; print(os.getcwd(), end="")' >.venv/.making && mv .venv/.making $(ENVIRONMENT)
+
+# The libraries that metalib is timed beside, in an environment of their own: nothing else needs them.
+$(PEERS)/.complete: benchmarks/requirements.txt pyproject.toml
+	@echo "Setting up $(PEERS) from benchmarks/requirements.txt; this takes a few minutes."
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install -qq --disable-pip-version-check -r benchmarks/requirements.txt
+	@$(PEERS)/bin/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
