@@ -7,6 +7,7 @@ import io
 import os
 import re
 import sys
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -22,7 +23,7 @@ except ImportError as missing:
 from companion import remaking, upkeep
 from companion.catalogue import EXPERIMENTS, find
 from companion.endings import exit_code
-from companion.options import folder, numbers, real, real_number, whole, whole_number
+from companion.options import Compile, Scheduler, folder, numbers, real, real_number, whole, whole_number
 from companion.running import estimates, runner
 from companion.running.distributed import own_device, spread, started_by_torchrun
 from companion.running.experiment import Experiment
@@ -75,10 +76,8 @@ def run(
     results: Results = "runs",
     threads: Threads = 1,
     jobs: Jobs = 0,
-    scheduler: Annotated[
-        str,
-        typer.Option(help="address of a Dask scheduler whose workers do the work, such as tcp://host:8786"),
-    ] = "",
+    scheduler: Scheduler = "",
+    compile: Compile = "no",
     omniglot: Omniglot = "",
     miniimagenet: MiniImagenet = "",
     again: Again = False,
@@ -87,7 +86,8 @@ def run(
     """Run an experiment. Interrupt it at any time: the same command goes on where it stopped."""
     _use_threads(threads)
     _use_data(omniglot, miniimagenet)
-    _run(find(name), budget, device, seeds, results, _side_by_side(jobs, device), scheduler, again, dry_run)
+    chosen, jobs = replace(find(name), compile=compile), _side_by_side(jobs, device)
+    _run(chosen, budget, device, seeds, results, jobs, scheduler, again, dry_run)
 
 
 @app.command()
@@ -191,8 +191,7 @@ def _run(
     again: bool = False,
     dry_run: bool = False,
 ) -> None:
-    of_seeds = numbers(seeds, "seeds", whole_number)
-    place = folder(results)
+    of_seeds, place = numbers(seeds, "seeds", whole_number), folder(results)
     if dry_run:
         asked = requested(experiment, budget, of_seeds, device, place, jobs, scheduler)
         print(estimates.plan(asked, jobs, again))
@@ -208,8 +207,9 @@ def _run(
     if "adaptation" in result.tables:
         table = result.tables["adaptation"]
         chosen = table[table.step.isin((0, 1, 10, 32)) & (table.points == "whole")]
-        keys = ["unit", "algorithm", "steps", "epsilon", "step"]
-        means = chosen.groupby(keys, sort=False).mse.mean().unstack()
+        means = (
+            chosen.groupby(["unit", "algorithm", "steps", "epsilon", "step"], sort=False).mse.mean().unstack()
+        )
         print(f"\nmean squared error after gradient steps, mean over {len(of_seeds)} seed(s)")
         print(means.round(3).to_string())
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from metalib.errors import MetalibError, require
 
 Number = TypeVar("Number", int, float)
+
+Scheduler = Annotated[str, typer.Option(help="address of a Dask scheduler whose workers do the work")]
+Compile = Annotated[str, typer.Option(help="no, yes, or auto: compile the outer step of long runs")]
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,4000}", flags=re.ASCII)
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(inf|nan)", re.ASCII | re.IGNORECASE)

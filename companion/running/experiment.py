@@ -9,6 +9,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from companion.budgets import Budget
 from companion.results import Result
 from companion.revisions import revised
+from companion.running.compiled import MODES
+from metalib.errors import require_choice
 from metalib.tasks.family import TaskFamily
 from metalib.training import Monitor, Trained, TrainingConfig
 from metalib.training.loop import OnDivergence
@@ -86,6 +88,7 @@ class Experiment(Generic[B]):
         units: maps (budget, seeds) to the runs, in units.
         on_divergence: "record" where a run that diverges is a finding, recorded as numbers that are not
             finite; "raise" where it is an error.
+        compile: whether to compile the outer step, one of `compiled.MODES`; decides no digit that counts.
     """
 
     name: str
@@ -93,6 +96,10 @@ class Experiment(Generic[B]):
     budgets: Mapping[str, B]
     units: Callable[[B, tuple[int, ...]], tuple[Unit[Any], ...]]
     on_divergence: OnDivergence = "raise"
+    compile: str = "no"
+
+    def __post_init__(self) -> None:
+        require_choice("compile", self.compile, MODES)
 
     def identity(self, budget: str, seeds: Sequence[int]) -> dict[str, Any]:
         """Return everything that decides the numbers of a result, as JSON can hold it: the configuration,

@@ -162,9 +162,9 @@ def _finished(
     ranks: Share,
 ) -> Iterator[Finished]:
     """Yield the units that are not kept yet, as they are finished."""
-    on_divergence = asked.experiment.on_divergence
+    on_divergence, compile = asked.experiment.on_divergence, asked.experiment.compile
     if scheduler or jobs > 1:
-        yield from side_by_side(stacks, asked.device, asked.unfinished, kept, show, on_divergence)
+        yield from side_by_side(stacks, asked.device, asked.unfinished, kept, show, on_divergence, compile)
         return
     before = 0
     for stack in stacks:
@@ -176,7 +176,7 @@ def _finished(
             show(before + inner_steps)
 
         checkpoint = asked.unfinished / f"{stack.name}.npz"
-        yield from finish(stack, asked.device, checkpoint, kept, show_stage, on_divergence, ranks)
+        yield from finish(stack, asked.device, checkpoint, kept, show_stage, on_divergence, ranks, compile)
         before += stack.inner_steps
 
 

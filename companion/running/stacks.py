@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from companion.results import Result, environment
+from companion.running.compiled import compiled
 from companion.running.experiment import Unit
 from metalib.errors import StoreError
 from metalib.memory import side_by_side
@@ -115,6 +117,7 @@ def finish(
     callback: Callable[[int], None] | None = None,
     on_divergence: OnDivergence = "raise",
     ranks: Share = ALONE,
+    compile: str = "no",
 ) -> Iterator[Finished]:
     """Train a stack, going on from its checkpoint, and yield its units as they are recorded.
 
@@ -126,6 +129,7 @@ def finish(
         callback: called with the inner steps taken so far.
         on_divergence: "raise" an error when a run diverges, or "record" it.
         ranks: the part of every meta-batch that this process trains; the others `train_along`.
+        compile: whether to compile the outer step, one of `compiled.MODES`.
     """
     ranks.from_first(lambda: stack.name)
     per_iteration = stack.inner_steps // StackConfig.of(stack.configs).iterations
@@ -139,6 +143,7 @@ def finish(
         callback=(lambda iteration: callback(iteration * per_iteration)) if callback else None,
         on_divergence=on_divergence,
         share=ranks,
+        prepare=partial(compiled, mode=compile),
     )
     start = 0
     for unit in stack.units:

@@ -34,6 +34,7 @@ def side_by_side(
     kept: Collection[str] = (),
     callback: Callable[[int], None] | None = None,
     on_divergence: OnDivergence = "raise",
+    compile: str = "no",
 ) -> Iterator[Finished]:
     """Train and record stacks in the workers of an `engine`; yield units as they are finished.
 
@@ -44,10 +45,11 @@ def side_by_side(
         kept: names of units that were recorded before, and are not recorded again.
         callback: called with the inner steps taken so far by all stacks together.
         on_divergence: "raise" an error when a run diverges, or "record" it.
+        compile: whether to compile the outer step, one of `compiled.MODES`.
     """
     folder = folder.resolve()  # the workers of a cluster have working directories of their own
     done: dict[str, int] = {}
-    work = [joblib.delayed(_work)(stack, device, folder, kept, on_divergence) for stack in stacks]
+    work = [joblib.delayed(_work)(stack, device, folder, kept, on_divergence, compile) for stack in stacks]
 
     def progressed() -> int:
         return sum(done.get(stack.name) or _noted(_note(folder, stack)) for stack in stacks)
@@ -59,7 +61,12 @@ def side_by_side(
 
 
 def _work(
-    stack: Stack, device: str, folder: Path, kept: Collection[str], on_divergence: OnDivergence
+    stack: Stack,
+    device: str,
+    folder: Path,
+    kept: Collection[str],
+    on_divergence: OnDivergence,
+    compile: str,
 ) -> tuple[Stack, list[Finished]]:
     """Train and record one stack, in a worker."""
     torch.set_num_threads(1)
@@ -70,7 +77,7 @@ def _work(
         note.write_text(str(inner_steps))
 
     checkpoint = folder / f"{stack.name}.npz"
-    return stack, list(finish(stack, device, checkpoint, kept, write_down, on_divergence))
+    return stack, list(finish(stack, device, checkpoint, kept, write_down, on_divergence, compile=compile))
 
 
 @contextmanager

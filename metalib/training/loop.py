@@ -112,6 +112,7 @@ def train(
     callback: Callable[[int], None] | None = None,
     on_divergence: OnDivergence = "raise",
     share: Share = ALONE,
+    prepare: Callable[[OuterStep], OuterStep] | None = None,
 ) -> Trained:
     """Train a stack of runs.
 
@@ -127,6 +128,8 @@ def train(
             not finite. Runs do not touch each other, so the rest of the stack is not affected.
         share: the part of every meta-batch that this process trains, if others train the rest. All return
             the same; the first keeps the checkpoint.
+        prepare: makes another outer step of the one that is to be taken, such as a compiled one. It gives the
+            same numbers up to roundoff, so that checkpoints of both are the same runs'.
 
     Raises:
         InputError: if the runs cannot share a stack, or the device is not there.
@@ -143,6 +146,7 @@ def train(
     share.require_agreement(identity, stack.tasks, configs[0].optimizer().carried)
     width = tasks_at_once(family, configs, where, share)
     step = outer_step(configs, width, where, next(iter(phi.values())).dtype, share)
+    step = prepare(step) if prepare else step
     columns = ("loss_before", "loss_after", *(monitor.columns if monitor else ()))
     initial = Expected(step.initial_state(phi), stack.iterations, len(columns), on_divergence == "raise")
     run = load(checkpoint, identity, initial, share) or Progress(0, initial.state)

@@ -106,6 +106,7 @@ RUN = [
     ("sine-figure-1 --jobs -1", "--jobs is -1; at least 1 process has to do the work"),
     ("sine-figure-1 --seeds 1_0", "--seeds is '1_0'"),
     ("sine-figure-1 --results ", "--results is empty"),
+    ("sine-figure-1 --compile on", "--compile is 'on'; choose one of no, auto, yes"),
     ("sine-figure-1 --jobs 1_0", "--jobs is '1_0'; write a whole number"),
     ("sine-figure-1 --jobs x", "--jobs is 'x'; write a whole number"),
     ("sine-figure-1 --device gpu", "--device is 'gpu'; it can be cpu, cuda"),

@@ -1,0 +1,246 @@
+"""The outer step written down once and run as compiled code: the same numbers up to roundoff, sooner.
+
+Steps of small networks spend most of their time between operations. A step is traced into its operations
+on tensors, derivatives included, and `torch.compile` fuses them. On a GPU, the result is captured as a CUDA
+graph with buffers of its own, so that one launch takes the whole step.
+
+The first outer iteration is taken both ways. If the two differ by more than roundoff, or there is no
+compiler, training goes on as it would have without, and says so in one line.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from metalib.derivatives import MinibatchLoss
+from metalib.errors import require_choice
+from metalib.optimizers import State
+from metalib.params import Factor, Params, add, norm, subtract
+from metalib.training.outer import OuterState, OuterStep
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+MODES = ("no", "auto", "yes")
+PAYS_FROM = 20_000
+"""Outer iterations from which "auto" compiles. Compiling takes about as long as so many iterations save:
+both grow with the operations of a step, so that their ratio hardly depends on the network or on k."""
+COMPILERS = ("g++", "clang++", "c++", "cl")
+WARM_UP = 3
+"""Steps before a CUDA graph is captured, in which libraries choose their kernels."""
+
+Losses = Sequence[Sequence[MinibatchLoss]]
+Code = Callable[..., Sequence[Tensor]]
+Take = Callable[[OuterState, Losses, Factor], tuple[OuterState, Tensor]]
+
+
+def compiled(step: OuterStep, mode: str = "yes") -> OuterStep:
+    """Return an outer step that compiles itself when it is first taken, or the step itself.
+
+    What is decided depends on the configurations alone, so that training that is gone on with is compiled
+    if it was, and ends bit for bit where it would have ended.
+
+    Args:
+        step: the outer step of a stack.
+        mode: "yes", "no", or "auto" to compile from `PAYS_FROM` outer iterations on.
+
+    Raises:
+        InputError: if the mode is none of these.
+    """
+    require_choice("compile", mode, MODES)
+    if mode == "no" or (mode == "auto" and step.configs[0].iterations < PAYS_FROM):
+        return step
+    return CompiledStep(**{each.name: getattr(step, each.name) for each in fields(step)})
+
+
+def obstacle(device: torch.device | str) -> str:
+    """Say why nothing can be compiled for a device; nothing if it can be."""
+    named = os.environ.get("CXX")
+    if any(map(shutil.which, [named] if named else COMPILERS)):
+        return ""
+    return f"there is no C++ compiler {named or 'such as g++'}, which compiled code for {device} needs"
+
+
+@dataclass(frozen=True)
+class CompiledStep(OuterStep):
+    """An outer step that is traced and compiled when it is first taken.
+
+    Attributes:
+        made: what takes the step; nothing before the first call.
+    """
+
+    made: list[Take] = field(default_factory=list, compare=False)
+
+    def __call__(
+        self, state: OuterState, losses: Losses, epsilon: Factor
+    ) -> tuple[OuterState, Float[Tensor, "runs k"]]:
+        """Return what `OuterStep` returns, up to roundoff."""
+        if self.made:
+            return self.made[0](state, losses, epsilon)
+        plain = OuterStep(**{each.name: getattr(self, each.name) for each in fields(OuterStep)})
+        expected = plain(state, losses, epsilon)
+        shared = "its tasks are shared with other processes" if self.share.size > 1 else ""
+        fast, reason = None, shared or obstacle(_device(state))
+        if not reason:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    fast = _fast(plain, state, losses, epsilon, expected[0])
+                    found = fast(state, losses, epsilon)
+            except Exception as error:  # of every kind that compilers and their drivers have
+                first = (str(error).strip().splitlines() or [""])[0]
+                reason = f"{type(error).__name__}: {first[:120]}"
+            else:
+                reason = _difference(plain, state, expected, found)
+        if reason or fast is None:
+            _say(f"the outer step is not compiled: {reason}; training goes on without")
+            self.made.append(plain)
+            return expected
+        self.made.append(fast)
+        return found
+
+
+class Captured:
+    """Code with buffers of its own for what goes in and comes out, as a CUDA graph needs.
+
+    On a GPU, a call copies its arguments into the buffers and replays the graph. Elsewhere it runs the code
+    on the same buffers, which gives the same numbers.
+    """
+
+    def __init__(self, code: Code, example: Sequence[Tensor]) -> None:
+        self.inputs = [tensor.clone() for tensor in example]
+        self.outputs: Sequence[Tensor] = ()
+        if example[0].device.type != "cuda":
+            self.replay: Callable[[], None] = partial(self._run, code)
+            return
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UP):
+                code(*self.inputs)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._run(code)
+        self.replay = graph.replay
+
+    def __call__(self, *tensors: Tensor) -> list[Tensor]:
+        """Return copies of what the code returns: the buffers are written again by the next call."""
+        for buffer, tensor in zip(self.inputs, tensors, strict=True):
+            buffer.copy_(tensor, non_blocking=True)
+        self.replay()
+        return [tensor.clone() for tensor in self.outputs]
+
+    def _run(self, code: Code) -> None:
+        self.outputs = code(*self.inputs)
+
+
+def traced(step: OuterStep, state: OuterState, losses: Losses, epsilon: Factor) -> Code:
+    """Return the outer step as a function of tensors alone, in the order of `tensors_of`.
+
+    Whatever a step does on the way, such as taking derivatives, is in the function as operations. What may
+    differ from one iteration to the next is an argument: minibatches, ε, and how far optimizers have counted.
+    """
+
+    def function(*tensors: Tensor) -> tuple[Tensor, ...]:
+        rest = iter(tensors)
+        factor, *counts = next(rest), next(rest), next(rest)
+        before = _state(state, rest, counts)
+        again = [[replace(one, inputs=next(rest), targets=next(rest)) for one in tasks] for tasks in losses]
+        after, values = step(before, again, factor)
+        return (values, *_listed(after))
+
+    from torch.fx.experimental.proxy_tensor import make_fx  # which takes a second to import
+
+    code: Code = make_fx(function)(*tensors_of(state, losses, epsilon))
+    return code
+
+
+def tensors_of(state: OuterState, losses: Losses, epsilon: Factor) -> list[Tensor]:
+    """Return everything that a step depends on: ε, counts of steps, weights, moments, minibatches."""
+    like = next(iter(state.phi.values()))
+    if not isinstance(epsilon, Tensor):  # filled in on the device: copying a number there would wait for it
+        epsilon = torch.full((), epsilon, dtype=like.dtype, device=like.device)
+    counts = [
+        torch.full((), one.steps, dtype=torch.float64, device=like.device)
+        for one in (state.inner, state.outer)
+    ]
+    minibatches = [tensor for tasks in losses for one in tasks for tensor in (one.inputs, one.targets)]
+    return [epsilon.expand(len(like)), *counts, *_listed(state), *minibatches]
+
+
+def _fast(step: OuterStep, state: OuterState, losses: Losses, epsilon: Factor, after: OuterState) -> Take:
+    """Return what takes the step as compiled code."""
+    code: Code = torch.compile(traced(step, state, losses, epsilon), dynamic=False)
+    if _device(state).type == "cuda":
+        with torch.no_grad():
+            code = Captured(code, tensors_of(state, losses, epsilon))
+    counted = after.inner.steps - state.inner.steps, after.outer.steps - state.outer.steps
+
+    def fast(state: OuterState, losses: Losses, epsilon: Factor) -> tuple[OuterState, Tensor]:
+        with torch.no_grad():
+            values, *rest = code(*tensors_of(state, losses, epsilon))
+        counts = [old.steps + more for old, more in zip((state.inner, state.outer), counted, strict=True)]
+        return _state(state, iter(rest), counts), values
+
+    return fast
+
+
+def _listed(state: OuterState) -> list[Tensor]:
+    """Return weights and moments, in the order in which `_state` takes them."""
+    kept = [kept for one in (state.inner, state.outer) for kept in one.moments.values()]
+    return [value for params in (state.phi, *kept) for value in params.values()]
+
+
+def _state(like: OuterState, tensors: Iterator[Tensor], counts: Sequence[int | Tensor]) -> OuterState:
+    """Return the state of the form of another one whose `_listed` tensors these are."""
+
+    def take(params: Params) -> Params:
+        return {name: next(tensors) for name in params}
+
+    phi = take(like.phi)
+    states = [
+        State(count, {name: take(kept) for name, kept in one.moments.items()})  # type: ignore[arg-type]
+        for one, count in zip((like.inner, like.outer), counts, strict=True)
+    ]
+    return OuterState(phi, *states)
+
+
+def _difference(
+    step: OuterStep,
+    state: OuterState,
+    expected: tuple[OuterState, Tensor],
+    found: tuple[OuterState, Tensor],
+) -> str:
+    """Say if two outcomes of a step differ by more than roundoff.
+
+    Adam turns the roundoff of a gradient that vanishes into a whole step, as for the biases before a batch
+    normalization, which change nothing; only the losses tell then.
+    """
+    eps = torch.finfo(expected[1].dtype).eps
+    alike = torch.allclose(found[1], expected[1], rtol=eps**0.5, atol=eps, equal_nan=True)
+    if step.optimizer.plain and not step.outer.rule.remembers:
+        there, here = expected[0].phi, found[0].phi
+        moved, apart = norm(subtract(there, state.phi)), norm(subtract(there, here))
+        alike = alike and bool(apart <= eps**0.5 * moved + 4.0 * eps * norm(add(there, here)))
+    return "" if alike else "compiled, its first iteration ends elsewhere"
+
+
+def _device(state: OuterState) -> torch.device:
+    return next(iter(state.phi.values())).device
+
+
+@lru_cache
+def _say(line: str) -> None:
+    """Print a line on the standard error stream, once."""
+    print(line, file=sys.stderr)
