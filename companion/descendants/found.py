@@ -40,12 +40,12 @@ class Found:
         ended = f"{len(self.same)} × equal" if self.holds else "NOT EQUAL"
         return "; ".join([ended, *(f"{name}: {_apart(value)}" for name, value in self.apart.items())])
 
-    def __str__(self) -> str:
-        """Write a line for each number; distances that vanish are not told digit by digit."""
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """Every comparison with how it ended; distances that vanish are not told digit by digit."""
         rows = [(name, "equal" if abs(v) < SAME else f"{v:.2g} apart") for name, v in self.same.items()]
         rows += [(name, _apart(value)) for name, value in self.apart.items()]
-        rows += [(name, f"{value:.3f}") for name, value in self.numbers.items()]
-        return "\n".join(f"  {name:46} {text}" for name, text in rows)
+        return rows + [(name, f"{value:.3f}") for name, value in self.numbers.items()]
 
 
 def _apart(value: float) -> str:

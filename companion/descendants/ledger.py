@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import pandas as pd
+
 from companion.descendants import averages, gradients
 from companion.descendants.found import Found
 
@@ -59,3 +61,14 @@ def table(found: Mapping[str, Found]) -> str:
     """
     rows = [f"| {d.name} | {d.kept} | {d.changed} | {found[d.name].brief} |" for d in DESCENDANTS]
     return "\n".join(["| descendant | Reptile's | changed | compared |", "|:--|:--|:--|:--|", *rows])
+
+
+def comparisons(found: Mapping[str, Found], *names: str) -> pd.DataFrame:
+    """Return every comparison of some rows, and how it ended.
+
+    Args:
+        found: what `measure` returned.
+        names: the rows, in the order in which they are to be shown.
+    """
+    rows = [row for name in names for row in found[name].rows]
+    return pd.DataFrame(rows, columns=["compared", "found"])

@@ -66,29 +66,29 @@ def accuracies(accuracy: pd.DataFrame) -> pd.DataFrame:
     return over_seeds(accuracy, ["method", "moved"], "accuracy")
 
 
-def report(accuracy: pd.DataFrame, layers: pd.DataFrame) -> str:
-    """Return all that was measured as lines of text: accuracy, what freezing costs, and CKA with verdicts.
+def report(accuracy: pd.DataFrame, layers: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return all that was measured as tables to be shown: accuracy, what freezing costs, CKA with verdicts.
 
     Args:
         accuracy: the table of that name of `moving_layers.MOVING_LAYERS`.
         layers: the table of that name.
     """
-    right = accuracies(accuracy)
-    columns = [f"{moved:>13}" for moved in right.moved.unique()]
-    lines = ["accuracy (%) if these layers adapt" + " " * 4 + "".join(columns)]
-    for method, rows in right.groupby("method", sort=False):
-        lines.append(f"  {NAMES[str(method)]:36}" + "".join(f"{text:>13}" for text in plus_minus(rows)))
-    cost = costs(accuracy)
-    lines.append(f"points lost by freezing (margin {MARGIN:g})")
-    for (_, row), text in zip(cost.iterrows(), plus_minus(cost), strict=True):
-        lines.append(f"  {NAMES[row.method]:10}{row.frozen:14}{text:>13}   {row.verdict}")
-    lines.append(f"CKA before and after adapting (reused above {REUSED:g})      trained and untrained")
-    both = zip(similarity(layers).iterrows(), similarity(layers, "cka_untrained").iterrows(), strict=True)
-    for (_, row), (_, control) in both:
-        lines.append(
-            f"  {NAMES[row.method]:10}{row.layer:10}{_text(row):>15}   {row.verdict:14}{_text(control):>15}"
-        )
-    return "\n".join(lines)
+    right, cost = accuracies(accuracy), costs(accuracy)
+    alike, control = similarity(layers), similarity(layers, "cka_untrained")
+    wide = right.assign(text=plus_minus(right)).pivot(index="method", columns="moved", values="text")
+    wide = wide.loc[list(right.method.unique()), list(right.moved.unique())]
+    adapting = wide.rename(index=NAMES).rename_axis("accuracy (%) if these layers adapt").reset_index()
+    freezing = {"frozen": cost.frozen, "points lost": plus_minus(cost), f"margin {MARGIN:g}": cost.verdict}
+    texts = {
+        "before and after adapting": [_text(row) for _, row in alike.iterrows()],
+        f"reused above {REUSED:g}": alike.verdict,
+        "trained and untrained": [_text(row) for _, row in control.iterrows()],
+    }
+    return [
+        adapting,
+        pd.DataFrame({"method": cost.method.map(NAMES), **freezing}),
+        pd.DataFrame({"CKA": alike.method.map(NAMES), "layer": alike.layer, **texts}),
+    ]
 
 
 def _text(row: pd.Series) -> str:

@@ -48,8 +48,8 @@ def sweep(
     if overlap is not None:
         axes.axvline(overlap, color=GRAY, linewidth=1, linestyle="--")
         axes.annotate(
-            "minibatches overlap", (overlap, 0.02), xycoords=("data", "axes fraction"),
-            xytext=(4, 0), textcoords="offset points", color=GRAY, fontsize=8,
+            "minibatches overlap →", (overlap, 0.03), xycoords=("data", "axes fraction"),
+            xytext=(-3, 0), textcoords="offset points", ha="right", color=GRAY, fontsize=8,
         )  # fmt: skip
     axes.set(xlabel=xlabel, ylabel=ACCURACY)
     canvas.legend(loc="outside upper center", ncols=2)

@@ -180,7 +180,8 @@ def test_the_figure_and_the_report_show_one_method_or_both(result):
         rows = [table[table.method.isin(methods)] for table in (accuracy, layers)]
         assert len(figures.movement(*rows).axes) == 2
         told = summaries.report(*rows)
-        assert all(summaries.NAMES[method] in told for method in methods)
+        names = {summaries.NAMES[method] for method in methods}
+        assert [set(table.iloc[:, 0]) for table in told] == [names] * 3
         assert set(summaries.quoted(*rows)) == {
             f"{method}_{part}" for method in methods for part in ("head", "body", "conv4")
         }

@@ -22,7 +22,7 @@ def test_a_sweep_marks_where_minibatches_overlap():
     )  # fmt: skip
     (axes,) = plot.sweep(summary, labels, "inner iterations $k$", overlap=4.5).axes
     assert list(axes.lines[0].get_xdata()) == [2, 4, 8]
-    assert [text.get_text() for text in axes.texts] == ["minibatches overlap"]
+    assert [text.get_text() for text in axes.texts] == ["minibatches overlap →"]
     (bare,) = plot.sweep(summary, labels, "inner iterations $k$").axes
     assert not bare.texts
 
