@@ -100,7 +100,7 @@ def _layers(params: Params, inputs: Tensor, sigma: Activation) -> list[Tensor]:
 
 
 @dataclass(frozen=True)
-class SquaredErrorOfMLP(MinibatchLoss, Differentiated):
+class MLPLoss(MinibatchLoss, Differentiated):
     """The mean squared error of an `mlp`, with gradient and Hessian-vector product written out.
 
     Both are held to automatic differentiation by tests. In the notation below, δ_l is the derivative of the

@@ -43,5 +43,8 @@ class TaskFamily(Protocol):
         ...
 
     def loss(self, minibatch: Mapping[str, Tensor]) -> MinibatchLoss:
-        """Return L_i for one sampled minibatch per run: the arrays of `sample`, with leading axes [runs]."""
+        """Return L_i for one sampled minibatch per run: the arrays of `sample`, with leading axes [runs].
+
+        In training there is `last` too, on the host: whether it is the last one of its task.
+        """
         ...

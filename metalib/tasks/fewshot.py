@@ -146,9 +146,11 @@ class FewShot:
     def loss(self, minibatch: Mapping[str, Tensor]) -> MinibatchLoss:
         """Return the cross-entropy on one minibatch per run, its images gathered on the device."""
         image, label = minibatch["image"], minibatch["label"]
-        if self.tail_shots and self.tail_shots * self.ways != self.batch:
-            used = label[0] >= 0  # the same places in every run: sizes depend on the step alone
-            image, label = image[:, used], label[:, used]
+        tail = self.tail_shots * self.ways
+        if tail not in (0, self.batch):
+            # Unused places are cut off. Reading labels to find them would have the host wait for a GPU.
+            last = minibatch["last"] if "last" in minibatch else (label[0] >= 0).sum() == tail
+            image, label = (part[:, : tail if last else self.batch] for part in (image, label))
         criterion = partial(cross_entropy, reduction=self.reduction)
         return MinibatchLoss(self.net, criterion, self.pool.gather(image), label)
 

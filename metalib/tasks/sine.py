@@ -13,14 +13,7 @@ from torch import Tensor
 
 from metalib.derivatives import MinibatchLoss, mean_squared_error
 from metalib.errors import require
-from metalib.models.mlp import (
-    ACTIVATIONS,
-    SINE_WIDTHS,
-    SquaredErrorOfMLP,
-    initialize_mlp,
-    mlp,
-    mlp_footprint,
-)
+from metalib.models.mlp import ACTIVATIONS, SINE_WIDTHS, MLPLoss, initialize_mlp, mlp, mlp_footprint
 from metalib.params import Params
 from metalib.rng import generator
 from metalib.tasks.family import BLOCK
@@ -143,7 +136,7 @@ class Sine:
     def loss(self, minibatch: Mapping[str, Tensor]) -> MinibatchLoss:
         """Return the mean squared error on one minibatch per run."""
         x, y = minibatch["x"], minibatch["y"]
-        return SquaredErrorOfMLP(self.model, mean_squared_error, x, y, self.activation)
+        return MLPLoss(self.model, mean_squared_error, x, y, self.activation)
 
 
 @dataclass(frozen=True)

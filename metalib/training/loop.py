@@ -32,6 +32,8 @@ from metalib.training.outer import OuterStep, outer_step
 from metalib.training.shares import ALONE, Share
 
 CHECKPOINT_SECONDS = 10.0
+TF32 = False
+"""Whether a GPU may round what it multiplies to 10 bits, which PyTorch lets convolutions do."""
 
 OnDivergence = Literal["raise", "record"]
 
@@ -77,7 +79,7 @@ def require_device_name(name: str) -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of that name.
+    """Return the device of that name; on a GPU, float32 is computed as float32 unless `TF32` is true.
 
     Raises:
         InputError: if this machine has no such device.
@@ -85,6 +87,8 @@ def choose_device(name: str) -> torch.device:
     available = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     known = {*available, "cuda"} if len(available) > 1 else set(available)
     require(name in known, f"device is {name!r}; this machine has {', '.join(available)}")
+    if name != "cpu":
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = TF32
     return torch.device(name)
 
 

@@ -85,7 +85,8 @@ def sample_block(
         # [runs, BLOCK, tasks, k, …]
         array = torch.from_numpy(np.stack([by_seed[config.seed][name][:, kept] for config in configs]))
         array = array.unflatten(2, (-1, width)).movedim(0, 2).movedim(4, 2).flatten(3, 4)
-        sampled[name] = array.contiguous().to(device)
+        array = array.contiguous().pin_memory() if device.type == "cuda" else array.contiguous()
+        sampled[name] = array.to(device, non_blocking=True)
     return sampled
 
 
@@ -102,8 +103,9 @@ def losses_of(
     groups, k = next(iter(sampled.values())).shape[1:3]
     # Cutting a block into its minibatches at once is cheaper than indexing it at every step.
     pieces = {name: iter(array[:iterations].flatten(0, 2).unbind()) for name, array in sampled.items()}
+    last = [torch.tensor(step == k - 1) for step in range(k)]  # on the host: it is read without a wait
     for _ in range(iterations):
         yield [
-            [family.loss({name: next(minibatches) for name, minibatches in pieces.items()}) for _ in range(k)]
+            [family.loss({"last": end} | {name: next(p) for name, p in pieces.items()}) for end in last]
             for _ in range(groups)
         ]

@@ -110,13 +110,19 @@ def test_captured_code_gives_the_same_numbers_from_buffers_of_its_own(algorithm)
     assert not torch.equal(kept[0], following[0])
 
 
-def test_what_is_compiled_depends_on_the_length_of_the_runs_alone():
+def test_long_runs_of_small_networks_are_compiled_automatically(monkeypatch, capsys):
     short, _, _ = prepared(Sine(), [RUN])
     long, _, _ = prepared(Sine(), [replace(RUN, iterations=PAYS_FROM)])
     assert compiled(short, "no") is short
     assert compiled(short, "auto") is short
     assert isinstance(compiled(long, "auto"), CompiledStep)
     assert compiled(long, "no") is long
+    step, state, (first, _) = prepared(
+        FewShot(glyphs(), shots=1, batch=5), [replace(RUN, iterations=PAYS_FROM)]
+    )
+    monkeypatch.setattr(room, "_fast", None)  # of a large network, nothing is compiled
+    compiled(step, "auto")(state, first, 0.1)
+    assert capsys.readouterr().err == ""
     with pytest.raises(InputError, match=r"compile is 'yess'; choose one of no, auto, yes"):
         compiled(short, "yess")
     with pytest.raises(InputError, match="compile is 'maybe'"):

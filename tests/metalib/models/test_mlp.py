@@ -9,7 +9,7 @@ from metalib.derivatives import Differentiated, MinibatchLoss, gradient, hvp, me
 from metalib.derivatives import value_and_gradient as derivative
 from metalib.inner import inner_loop
 from metalib.meta_gradients import maml
-from metalib.models.mlp import ACTIVATIONS, SquaredErrorOfMLP, initialize_mlp, mlp
+from metalib.models.mlp import ACTIVATIONS, MLPLoss, initialize_mlp, mlp
 from metalib.optimizers import SGD
 from metalib.params import Params
 from metalib.tasks.sine import Sine
@@ -33,7 +33,7 @@ def draw(widths, runs=3, points=6, activation="tanh", dtype=torch.float64):
     def model(params: Params, inputs: torch.Tensor) -> torch.Tensor:
         return mlp(params, inputs, activation)
 
-    written = SquaredErrorOfMLP(model, mean_squared_error, x, y, activation)
+    written = MLPLoss(model, mean_squared_error, x, y, activation)
     return written, MinibatchLoss(model, mean_squared_error, x, y), phi, v
 
 
@@ -80,7 +80,7 @@ def test_training_on_sine_waves_uses_them_and_maml_is_the_same():
 def test_chosen_runs_keep_their_derivatives():
     written, _, phi, _ = draw((1, 8, 8, 1), activation="relu")
     chosen = written.select(slice(1, 2))
-    assert isinstance(chosen, SquaredErrorOfMLP)
+    assert isinstance(chosen, MLPLoss)
     assert chosen.activation == "relu"
     g = gradient(chosen, {name: value[1:2] for name, value in phi.items()})
     assert relative_error(g, {name: value[1:2] for name, value in gradient(written, phi).items()}) < EXACT

@@ -107,6 +107,11 @@ def test_a_tail_may_be_smaller_or_larger_than_the_other_minibatches():
             loss = family.loss({n: torch.from_numpy(a[:2, 0, step]) for n, a in sampled.items()})
             sizes.append(tuple(loss.inputs.shape[:2]))
             assert (loss.targets >= 0).all()
+            cut = {n: torch.from_numpy(a[:2, 0, step]).to("meta") for n, a in sampled.items()}
+            with pytest.MonkeyPatch.context() as patch:  # no number of a device is read when the host knows
+                patch.setattr(ClassPool, "gather", lambda pool, place: place)
+                known = family.loss({"last": torch.tensor(step == 2), **cut})
+            assert known.targets.shape == loss.targets.shape
         assert sizes == [(2, batch), (2, batch), (2, 10)]
 
 
