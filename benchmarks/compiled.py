@@ -1,4 +1,4 @@
-"""What a compiled outer step gains, and what compiling costs: processor time, one thread, alternating, medians.
+"""What a compiled outer step gains, and what compiling costs: processor time, one thread, medians in turns.
 
 python benchmarks/compiled.py        the sine network
 python benchmarks/compiled.py all    and the Omniglot network
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from os import environ
 from statistics import median
 from typing import Any
@@ -27,7 +28,7 @@ from metalib.tasks.fewshot import FewShot
 from metalib.tasks.sine import Sine
 from metalib.training import TrainingConfig
 from metalib.training.minibatches import losses_of, sample_block
-from metalib.training.outer import outer_step
+from metalib.training.outer import OuterStep, outer_step
 
 CPU = torch.device("cpu")
 REPEATS = 31
@@ -78,9 +79,9 @@ def main() -> None:
         cost = processor_seconds() - started
         taken: dict[str, list[float]] = {"plain": [], "compiled": []}
         for repeat in range(REPEATS):
-            both = [("plain", plain), ("compiled", fast)]
+            both: list[tuple[str, OuterStep]] = [("plain", plain), ("compiled", fast)]
             for which, step in both if repeat % 2 else both[::-1]:
-                taken[which].append(milliseconds(lambda step=step: step(state, losses, 0.1), times))
+                taken[which].append(milliseconds(partial(step, state, losses, 0.1), times))
         before, after = (median(values) for values in taken.values())
         ratios = sorted(a / b for a, b in zip(*taken.values(), strict=True))
         middle = f"{ratios[len(ratios) // 4]:.2f} to {ratios[-(len(ratios) // 4) - 1]:.2f}"
