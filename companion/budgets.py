@@ -163,6 +163,8 @@ FIGURE_3 = {
     "laptop": Budget(10_000, 500),
     "paper": Budget(40_000, 10_000),
 }
+# Curvature is looked at every 100 iterations.
+SPECTRA = {"smoke": Budget(10, 4), "quick": Budget(100, 20), "laptop": Budget(200, 60)}
 FIGURE_4A = _sweep(smoke=(2, 5), quick=(2, 4, 5, 8), laptop=(2, 3, 4, 5, 8), paper=(2, 3, 4, 5, 6, 7, 8, 10))
 FIGURE_4B = _sweep(
     smoke=(10, 50),
@@ -200,6 +202,7 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "figure3-weights": _WEIGHTS,
     "figure3-controls": _WEIGHTS,
     "figure3-two-steps": FIGURE_3,
+    "figure3-spectra": SPECTRA,
     "figure4a": FIGURE_4A,
     "figure4b": FIGURE_4B,
     "figure4c": FIGURE_4C,

@@ -32,7 +32,8 @@ FLOORS = {
         *("figures", "claims"),
     ],
     "companion.inner_gradients": [
-        *("settings", "summaries", "figure3", "two_steps", "weights", "controls", "figures", "claims"),
+        *("settings", "summaries", "figure3", "two_steps", "weights", "controls", "filters", "spectra"),
+        *("figures", "claims"),
     ],
     "companion.overlap": [
         *("settings", "summaries", "figure4a", "figure4b", "figure4c", "sensitivity", "late_gradients"),
