@@ -165,6 +165,7 @@ FIGURE_3 = {
 }
 # Curvature is looked at every 100 iterations.
 SPECTRA = {"smoke": Budget(10, 4), "quick": Budget(100, 20), "laptop": Budget(200, 60)}
+SHARE = {"smoke": Budget(200, 50), "quick": Budget(1_000, 200), "laptop": Budget(3_000, 1_000)}
 FIGURE_4A = _sweep(smoke=(2, 5), quick=(2, 4, 5, 8), laptop=(2, 3, 4, 5, 8), paper=(2, 3, 4, 5, 6, 7, 8, 10))
 FIGURE_4B = _sweep(
     smoke=(10, 50),
@@ -203,6 +204,7 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "figure3-controls": _WEIGHTS,
     "figure3-two-steps": FIGURE_3,
     "figure3-spectra": SPECTRA,
+    "sine-share": SHARE,
     "figure4a": FIGURE_4A,
     "figure4b": FIGURE_4B,
     "figure4c": FIGURE_4C,

@@ -7,7 +7,7 @@ from typing import Any
 from companion.avg_grad_inner import course
 from companion.descendants import moving_layers
 from companion.fewshot import fidelity, fine_tuning, methods, table1, table2
-from companion.inner_gradients import controls, figure3, spectra, two_steps, weights
+from companion.inner_gradients import controls, figure3, share, spectra, two_steps, weights
 from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sensitivity
 from companion.personalization import experiment as personalization
 from companion.running.experiment import Experiment
@@ -39,6 +39,7 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         two_steps.TWO_STEPS_GLYPHS,
         spectra.SPECTRA,
         spectra.SPECTRA_GLYPHS,
+        share.SHARE_OR_SIZE,
         figure4a.FIGURE_4A,
         figure4a.FIGURE_4A_GLYPHS,
         figure4b.FIGURE_4B,
