@@ -185,6 +185,7 @@ PERSONALIZATION = {  # rounds of FedAvg and Reptile, and clients of each kind
     "laptop": Budget(150, 60),
     "paper": Budget(3_000, 400),
 }
+TAILS = {**_OVERLAP, "laptop": Budget(1_000, 300)}
 LATE_GRADIENTS = {**_OVERLAP, "smoke": Budget(10, 10), "laptop": Budget(2_000, 300)}
 
 # Expectations are taken over 24 tasks, in each of which the points are divided in 8 ways.
@@ -209,6 +210,7 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "figure4b": FIGURE_4B,
     "figure4c": FIGURE_4C,
     "figure4-sensitivity": _OVERLAP,
+    "figure4-tails": TAILS,
     "late-gradients": LATE_GRADIENTS,
     "sine-equal-k": _EQUAL_K,
     "moving-layers": MOVING_LAYERS,

@@ -8,7 +8,7 @@ from companion.avg_grad_inner import course
 from companion.descendants import moving_layers
 from companion.fewshot import fidelity, fine_tuning, methods, table1, table2
 from companion.inner_gradients import controls, figure3, share, spectra, two_steps, weights
-from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sensitivity
+from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sensitivity, tails
 from companion.personalization import experiment as personalization
 from companion.running.experiment import Experiment
 from companion.sine import experiments as sine
@@ -48,6 +48,8 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         figure4c.FIGURE_4C_GLYPHS,
         sensitivity.SENSITIVITY,
         sensitivity.SENSITIVITY_GLYPHS,
+        tails.TAILS,
+        tails.TAILS_GLYPHS,
         late_gradients.LATE_GRADIENTS,
         late_gradients.LATE_GRADIENTS_GLYPHS,
         sine.EQUAL_K,

@@ -1,13 +1,14 @@
 """Is it the share of AvgGradInner that fails λ = 2, or the size of α? On sine waves, with tanh and ReLU.
 
-A smaller α at the same weights (1 − λ, λ) makes the share λα smaller as well. Here the two are taken apart, at
-k = 2 and with the outer step as long as it was, ε α fixed by weights that grow as α falls:
+A smaller α at the same weights (1 − λ, λ) makes the share λα smaller as well. Here the two are taken apart,
+at k = 2 and with the outer step as long as it was, ε α fixed by weights that grow as α falls:
 
 share   α falls and λ = `SHARE` / α rises: the share stays.
 lambda  α falls and λ = 2 stays: the share falls along, as in the run on the page.
 maml    MAML at the same α, whose share is 2α.
 
-A minibatch holds 10 of a task's points, or all 50. With all, both steps see the same loss, and nothing is noise.
+A minibatch holds 10 of a task's points, or all 50. With all, both steps see the same loss, and nothing is
+noise.
 
 Said before this was run. On a quadratic the update is (1 − λαh) g_1, which knows α only through the share. So
 
