@@ -3,8 +3,8 @@
 FOMAML with k = 4 minibatches of 20 images, out of 16 images of each of 5 classes, ε = 1. The first three
 minibatches share no image. Of the last one, a share of 0, ¼, ½, ¾ or all comes from the three before it, and
 the rest is new. At every share above 0 there is a second run, whose last gradient is rescaled at each step
-to the length that the gradient on an all new tail has at the same weights: it has the length of a separate tail, and
-the direction of a seen one.
+to the length that the gradient on an all new tail has at the same weights. It has the length of a separate
+tail, and the direction of a seen one.
 
 Said before this was run, on final accuracy, paired by seed, with 95 % intervals:
 
