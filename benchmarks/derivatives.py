@@ -6,8 +6,8 @@ Two ways to L''(φ) v, interleaved in one run, on one thread:
     forward over reverse   `companion.expansion.remainders.hvp_forward_over_reverse`: dual numbers
 
 on the sine network, on the small smooth conv net of the theory pages, and on the Omniglot network, whose
-batch normalization is expensive to differentiate twice. Ratios are medians over REPEATS of the time of a
-product over the time of a gradient measured beside it, in double precision.
+batch normalization has its second derivatives written out and no forward mode. Ratios are medians over
+REPEATS of the time of a product over the time of a gradient measured beside it, in double precision.
 
 Memory is what automatic differentiation keeps for backward passes, counted by hooks: the most bytes alive at
 any moment inside `meta_gradients.maml`, against differentiating through the unrolled loop.
@@ -20,18 +20,23 @@ import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from companion.expansion.problems import Problem, conv_problem, omniglot_problem, sine_pool, sine_problem
 from companion.expansion.remainders import hvp_forward_over_reverse, maml_by_autograd
-from metalib.derivatives import Loss, gradient, hvp
+from metalib.data.glyphs import glyphs
+from metalib.derivatives import Loss, MinibatchLoss, cross_entropy, gradient, hvp
 from metalib.inner import inner_loop
 from metalib.meta_gradients import maml
+from metalib.models import convnet
+from metalib.models.convnet import omniglot_net
 from metalib.optimizers import SGD
-from metalib.params import Params
+from metalib.params import Params, norm, subtract
 
 REPEATS = 15
 LIMIT = 4.0
@@ -51,12 +56,22 @@ def cost_in_gradients(problem: Problem, times: int) -> dict[str, float]:
     """Return the time of each route's product over the time of a gradient."""
     loss, phi = problem.losses(1)[0], problem.phi
     v = gradient(loss, phi)
-    ratios: dict[str, list[float]] = {name: [] for name in ROUTES}
+    routes = {name: product for name, product in ROUTES.items() if possible(product, loss, phi, v)}
+    ratios: dict[str, list[float]] = {name: [] for name in routes}
     for _ in range(REPEATS):
         one = seconds(lambda: gradient(loss, phi), times)
-        for name, product in ROUTES.items():
+        for name, product in routes.items():
             ratios[name].append(seconds(lambda product=product: product(loss, phi, v), times) / one)
     return {name: median(values) for name, values in ratios.items()}
+
+
+def possible(product: Callable[..., Params], loss: Loss, phi: Params, v: Params) -> bool:
+    """Say whether a route can be taken: derivatives that are written out have no forward mode."""
+    try:
+        product(loss, phi, v)
+    except RuntimeError:
+        return False
+    return True
 
 
 def most_bytes_kept(call: Callable[[], Any]) -> int:
@@ -100,6 +115,38 @@ def memory(problem: Problem, steps: Sequence[int]) -> dict[str, list[float]]:
     return kept
 
 
+def omniglot_loss() -> MinibatchLoss:
+    """Return the loss of the Omniglot network on 25 glyphs, in double precision."""
+    images = glyphs().gather(torch.arange(0, 25 * 61, 61)[None]).double()
+    criterion = partial(cross_entropy, reduction="sum")
+    return MinibatchLoss(omniglot_net(5, "float64"), criterion, images, torch.arange(25)[None] % 5)
+
+
+def rounding(loss: MinibatchLoss, phi: Params) -> dict[str, tuple[float, float]]:
+    """Return relative error of a gradient in single precision, and its milliseconds, per layout in memory.
+
+    Args:
+        loss: of a `ConvNet`, in double precision.
+        phi: its weights.
+    """
+    exact, normalize = gradient(loss, phi), convnet._batch_norm
+    net = replace(loss.model, dtype="float32")
+    single = replace(loss, model=net, inputs=loss.inputs.float())
+    weights = {name: value.float() for name, value in phi.items()}
+    found = {}
+
+    def contiguous(hidden: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        return normalize(hidden.contiguous(), gamma, beta)
+
+    for name, layout in {"channels last": normalize, "channels first": contiguous}.items():
+        convnet._batch_norm = layout
+        g = {name: value.double() for name, value in gradient(single, weights).items()}
+        times = [seconds(lambda: gradient(single, weights), 2) for _ in range(REPEATS)]
+        found[name] = (float(norm(subtract(g, exact)) / norm(exact)), 1e3 * median(times))
+    convnet._batch_norm = normalize
+    return found
+
+
 def main() -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
@@ -116,6 +163,9 @@ def main() -> None:
         for way, megabytes in memory(problem, STEPS).items():
             listed = ", ".join(f"k = {k}: {mb:.2f}" for k, mb in zip(STEPS, megabytes, strict=True))
             print(f"  kept for backward passes, {way}, MB: {listed}")
+    loss, phi = omniglot_loss(), omniglot_net(5, "float64").initialize(0)
+    for layout, (error, milliseconds) in rounding(loss, phi).items():
+        print(f"rounding, {layout}: {error:.0e} of a gradient, {milliseconds:.0f} ms each")
 
 
 if __name__ == "__main__":

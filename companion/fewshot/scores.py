@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from companion.fewshot.nearest_mean import nearest_mean_accuracies
 from companion.results import Result
-from metalib.evaluation.classification import Accuracies, accuracies, nearest_mean_accuracies
+from metalib.evaluation.classification import Accuracies, accuracies
 from metalib.optimizers import Optimizer, State
 from metalib.params import Params, select
 from metalib.rng import generator

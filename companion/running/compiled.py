@@ -28,7 +28,7 @@ from metalib.params import Factor, Params, add, norm, subtract
 from metalib.training.outer import OuterState, OuterStep
 
 MODES = ("no", "auto", "yes")
-PAYS_FROM = 20_000
+PAYS_FROM = 30_000
 """Outer iterations from which "auto" compiles. Compiling takes about as long as so many iterations save:
 both grow with the operations of a step, so that their ratio hardly depends on k."""
 SMALL = 20_000

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from metalib.inner import adapt
@@ -66,38 +65,16 @@ def accuracies(
     def predict(some: Episodes) -> Predictions:
         return _predictions(family, phi, some, optimizer, state)
 
-    return _score(family, phi, episodes, predict)
+    return score(family, phi, episodes, predict)
 
 
-def nearest_mean_accuracies(family: FewShot, phi: Params, episodes: Sequence[Episodes]) -> list[Accuracies]:
-    """Classify held-out images by the nearest class mean, without adapting anything.
-
-    Every image is represented by what the dense layer sees of it, scaled to length 1. Of a class, the mean
-    over its K training images is kept. Training and held-out images share a forward pass, so that the same
-    batch statistics normalize both; in the inductive setting one held-out image at a time.
-
-    Args:
-        family: says which pool the images come from and which network the weights belong to.
-        phi: weights of R runs; those of the dense layer are not used.
-        episodes: the tasks of each run, as many for one run as for another.
-    """
-
-    def predict(some: Episodes) -> Predictions:
-        weights = repeat(phi, len(some.query) // len(next(iter(phi.values()))))
-        support, query = (torch.as_tensor(x, device=_device(phi)) for x in (some.support, some.query))
-        one_by_one = [_nearest(family, weights, support, query[:, i : i + 1]) for i in range(query.shape[1])]
-        return _nearest(family, weights, support, query), torch.cat(one_by_one, 1)
-
-    return _score(family, phi, episodes, predict)
-
-
-def _score(
+def score(
     family: FewShot,
     phi: Params,
     episodes: Sequence[Episodes],
     predict: Callable[[Episodes], Predictions],
 ) -> list[Accuracies]:
-    """Score predictions on as many tasks at a time as the device is good at."""
+    """Return the accuracies of `predict`, asked about as many tasks at a time as the device is good at."""
     runs, tasks = len(episodes), len(episodes[0].query)
     largest = max(episodes[0].image.shape[2], episodes[0].query.shape[1])
     width = max(1, side_by_side(family.net.footprint(largest), _device(phi)) // runs)
@@ -142,17 +119,6 @@ def _inductive(family: FewShot, adapted: Params, support: Tensor, query: Tensor)
     for i in range(query.shape[1]):
         beside = torch.cat([support, query[:, i : i + 1]], 1)
         yield family.net(adapted, family.pool.gather(beside))[:, -1:].argmax(-1)
-
-
-def _nearest(
-    family: FewShot, weights: Params, support: Int[Tensor, "tasks NK"], query: Int[Tensor, "tasks Q"]
-) -> Int[Tensor, "tasks Q"]:
-    with torch.no_grad():
-        embedded = family.net.embed(weights, family.pool.gather(torch.cat([support, query], 1)))
-        embedded = F.normalize(embedded, dim=-1)
-        seen, asked = embedded.split([support.shape[1], query.shape[1]], 1)
-        means = seen.unflatten(1, (family.ways, -1)).mean(2)
-        return torch.cdist(asked, means).argmin(-1)
 
 
 def _device(phi: Params) -> torch.device:

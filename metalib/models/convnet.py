@@ -2,7 +2,9 @@
 
 Runs are folded into the groups of one grouped convolution: hidden layers are held as
 [batch, height, width, runs · channels], every run convolves and normalizes its own channels, and a
-stack of one costs no more than a plain network (`benchmarks/sweep.py` times both).
+stack of one costs no more than a plain network (`benchmarks/sweep.py` times both). Channels last in memory
+is faster than channels first, but PyTorch's batch normalization then rounds more coarsely
+(`benchmarks/derivatives.py` measures both). Either gives the same digits in every repetition.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import Function, once_differentiable
 
 from metalib.errors import require
 from metalib.params import Params
@@ -172,9 +175,53 @@ def omniglot_net(ways: int, dtype: str = "float32") -> ConvNet:
 
 def _batch_norm(hidden: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     """Normalize every channel by its mean and (biased) variance over the batch and all positions."""
-    return F.batch_norm(
-        hidden, None, None, gamma.flatten(), beta.flatten(), training=True, eps=BATCH_NORM_EPS
-    )
+    return _Normalization.apply(hidden, gamma.flatten(), beta.flatten())
+
+
+class _Normalization(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor) -> Any:
+        y, *kept = torch.ops.aten.native_batch_norm(x, gamma, beta, None, None, True, 0.0, BATCH_NORM_EPS)
+        ctx.save_for_backward(x, gamma, *kept)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *g: Tensor) -> Any:
+        return _NormalizationBackward.apply(*g, *ctx.saved_tensors)
+
+
+class _NormalizationBackward(Function):
+    """From the gradient g by y = γ x̂ + β, x̂ = s (x − mean), those by x, γ and β.
+
+    By x it is γ s P g with P g = g − mean(g) − x̂ mean(g x̂). P is symmetric, so that one kernel serves twice.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *given: Tensor) -> Any:
+        by_x, g_x, g_1 = _backward(*given)
+        ctx.save_for_backward(*given, g_x, g_1)
+        return by_x, g_x, g_1
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, u: Tensor, v: Tensor, w: Tensor) -> Any:
+        """Return the derivatives of ⟨u, by_x⟩ + ⟨v, Σ g x̂⟩ + ⟨w, Σ g⟩ by g, x and γ."""
+        g, x, gamma, mean, s, g_x, g_1 = ctx.saved_tensors  # Σ g x̂, Σ g
+        count, scale = x.numel() // len(gamma), gamma * s
+        projected, u_x, u_1 = _backward(u, x, gamma, mean, s)
+        inner = (u * g).sum((0, 2, 3)) - (u_1 * g_1 + u_x * g_x) / count  # ⟨u, P g⟩
+        of_g, of_u = v - scale * u_x / count, -scale * g_x / count  # the derivative by x̂ is of_g g + of_u u
+        of_x = (of_g * g_x + of_u * u_x + scale * inner) / count
+        shift = of_x * s * mean - (of_g * g_1 + of_u * u_1) / count
+        factors = (w - v * s * mean, v * s, s * of_g, s * of_u, -s * s * of_x, s * shift)
+        a, b, c, d, e, f = (factor.view(1, -1, 1, 1) for factor in factors)
+        by_x = (g * c).addcmul_(u, d).addcmul_(x, e).add_(f)
+        return torch.addcmul(projected + a, x, b), by_x, s * inner, None, None
+
+
+def _backward(g: Tensor, x: Tensor, gamma: Tensor, mean: Tensor, s: Tensor) -> Any:
+    kept = (None, None, mean, s, True, BATCH_NORM_EPS, [True, True, True])
+    return torch.ops.aten.native_batch_norm_backward(g, x, gamma, *kept)
 
 
 def _uniform(generator: torch.Generator, shape: tuple[int, ...], bound: float) -> Tensor:

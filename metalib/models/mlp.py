@@ -1,8 +1,4 @@
-"""Multilayer perceptrons as plain functions of (weights, inputs), written for stacked weights.
-
-Their squared error knows its derivatives. For networks as small as these, most of the time of automatic
-differentiation goes into its own bookkeeping.
-"""
+"""Multilayer perceptrons as plain functions of (weights, inputs), written for stacked weights."""
 
 from __future__ import annotations
 
@@ -26,13 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation σ, with derivatives that are computed from h = σ(z).
-
-    Attributes:
-        of: z ↦ h.
-        backward: (c, h) ↦ c σ'(z), in one pass.
-        bend: h ↦ σ''(z) / σ'(z).
-    """
+    """An activation σ: z ↦ h, (c, h) ↦ c σ'(z), and h ↦ σ''(z) / σ'(z)."""
 
     of: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor, Tensor], Tensor]
@@ -103,11 +93,8 @@ def _layers(params: Params, inputs: Tensor, sigma: Activation) -> list[Tensor]:
 class MLPLoss(MinibatchLoss, Differentiated):
     """The mean squared error of an `mlp`, with gradient and Hessian-vector product written out.
 
-    Both are held to automatic differentiation by tests. In the notation below, δ_l is the derivative of the
-    loss by layer l's output before σ, and R is the derivative along v at φ (Pearlmutter 1994).
-
-    Attributes:
-        activation: one of `ACTIVATIONS`, that of the model.
+    Below, δ_l is the derivative of the loss by what layer l returns before σ, the `activation` of the model,
+    and R is the derivative along v (Pearlmutter 1994).
     """
 
     activation: str = "tanh"

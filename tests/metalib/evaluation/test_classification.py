@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from companion.fewshot.nearest_mean import nearest_mean_accuracies
 from metalib.data.classes import ClassPool
 from metalib.derivatives import value_and_gradient
 from metalib.evaluation import classification
-from metalib.evaluation.classification import accuracies, nearest_mean_accuracies
+from metalib.evaluation.classification import accuracies
 from metalib.memory import WORKING_SET
 from metalib.optimizers import SGD, Adam, State
 from metalib.params import Params

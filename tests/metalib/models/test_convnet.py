@@ -2,16 +2,18 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from metalib.derivatives import MinibatchLoss, cross_entropy, gradient
+from metalib.derivatives import MinibatchLoss, cross_entropy, gradient, hvp
 from metalib.errors import InputError
 from metalib.inner import inner_loop
 from metalib.meta_gradients import maml
-from metalib.models.convnet import ConvNet, omniglot_net
+from metalib.models import convnet
+from metalib.models.convnet import BATCH_NORM_EPS, ConvNet, omniglot_net
 from metalib.optimizers import SGD
 from metalib.params import select
-from tests.tolerances import ROUNDOFF
+from tests.tolerances import EXACT, ROUNDOFF
 
 
 def literal_network(net: ConvNet) -> nn.Sequential:
@@ -177,3 +179,36 @@ def test_maml_through_batch_norm_equals_autograd_through_the_loop():
 def test_fewer_than_two_ways_is_an_error():
     with pytest.raises(InputError, match="ways is 1"):
         ConvNet(ways=1)
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_batch_norm_is_pytorchs_with_first_and_second_derivatives(memory):
+    """PyTorch's own first and second derivatives, by x, γ and β, of a loss that mixes all three gradients."""
+    generator = torch.Generator().manual_seed(0)
+    x, scale = (torch.randn(4, 3, 5, 5, generator=generator).double() for _ in range(2))
+    gamma, beta = (torch.randn(3, generator=generator).double() for _ in range(2))
+    leaves = [x.to(memory_format=memory).requires_grad_(), gamma.requires_grad_(), beta.requires_grad_()]
+
+    def theirs(x, gamma, beta):
+        return F.batch_norm(x, None, None, gamma, beta, training=True, eps=BATCH_NORM_EPS)
+
+    found = []
+    for norm in (convnet._batch_norm, theirs):
+        y = norm(*leaves)
+        first = torch.autograd.grad((y.sin() * scale).sum(), leaves, create_graph=True)
+        mixed = sum((g * torch.arange(g.numel()).view_as(g).cos()).sum() for g in first)
+        found.append([y, *first, *torch.autograd.grad(mixed, leaves)])
+    for ours, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=EXACT, atol=EXACT)
+    assert all(torch.equal(ours, wanted) for ours, wanted in zip(found[0][:4], found[1][:4], strict=True))
+
+
+def test_a_hessian_vector_product_of_batch_norm_costs_three_passes_of_its_kernel(monkeypatch):
+    """For the gradient, for its derivative, and on the way back through the forward pass."""
+    calls = []
+    kernel = convnet._backward
+    monkeypatch.setattr(convnet, "_backward", lambda *a: (calls.append(1), kernel(*a))[1])
+    net = ConvNet(2, filters=2, dtype="float64")
+    phi = net.initialize(0)
+    hvp(lambda params: net(params, torch.rand(1, 2, 28, 28, 1).double()).square().sum((1, 2)), phi, phi)
+    assert len(calls) == 3 * convnet.LAYERS
