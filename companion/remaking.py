@@ -129,13 +129,25 @@ def _compared(before: Path, after: Path, same: set[str], units: Sequence[str]) -
         table = old.tables[name]
         rows = table[table.unit.isin(units)].reset_index(drop=True) if units else table
         difference = largest_difference(rows, new.tables[name])
-        said.append(
-            f"{name}.csv: {f'largest relative difference {difference:.1e}' if difference else 'equal'}"
-        )
+        far = f"largest relative difference {difference:.1e}{_since(rows, new.tables[name])}"
+        said.append(f"{name}.csv: {far if difference else 'equal'}")
         worst += [name] if difference > ROUNDOFF else []
     if worst:
         raise StoreError(f"{'; '.join(said)}. That is more than roundoff ({ROUNDOFF:g})")
     return said
+
+
+def _since(before: pd.DataFrame, after: pd.DataFrame) -> str:
+    """Say up to where two histories agree: training amplifies roundoff, and other code differs at once."""
+    if "iteration" not in before or len(before) != len(after):
+        return ""
+    agreed = ""
+    for iteration in sorted(set(before.iteration)):
+        parts = [table[table.iteration == iteration].reset_index(drop=True) for table in (before, after)]
+        if largest_difference(*parts) > ROUNDOFF:
+            return agreed
+        agreed = f", roundoff up to iteration {iteration}"
+    return ""
 
 
 def largest_difference(before: pd.DataFrame, after: pd.DataFrame) -> float:

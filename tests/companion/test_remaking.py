@@ -205,3 +205,11 @@ def test_tables_that_differ_in_shape_words_or_where_they_are_finite_are_infinite
         table.assign(loss=[1.0, -np.inf]),
     ):
         assert remaking.largest_difference(table, other) == np.inf
+
+
+def test_a_difference_that_grows_in_training_is_told_from_one_that_is_there_at_once():
+    history = pd.DataFrame({"iteration": [0, 100, 200], "loss": [3.0, 2.0, 1.0]})
+    grown = history.assign(loss=[3.0, 2.0 + 1e-12, 1.1])
+    assert remaking._since(history, grown) == ", roundoff up to iteration 100"
+    assert remaking._since(history, history.assign(loss=[3.1, 2.0, 1.0])) == ""
+    assert remaking._since(history[["loss"]], grown[["loss"]]) == ""
