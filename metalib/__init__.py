@@ -1,6 +1,6 @@
 """metalib: first-order meta-learning, computed so that every formula can be checked.
 
-The rooms build on one another; each imports only from those above it in this list:
+Its parts build on one another. Each imports only from those above it in this list:
 
     errors          what goes wrong, said clearly
     revisions       which code decided numbers

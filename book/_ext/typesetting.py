@@ -6,6 +6,7 @@ from docutils import nodes
 
 BIBLIOGRAPHY_ROLE = re.compile(r' role="(?:doc-biblioentry|list(?=" class="citation-list"))"')
 LITERAL = re.compile(r'(?<=<span class="pre">)[^<]+')
+INTERVAL = re.compile(r"(<p>[+−-]?[\d.,]+ ±) ([\d.,]+)(?=</p>)")
 
 
 def keep_own_environment(app, doctree):
@@ -27,6 +28,21 @@ def let_names_break(app, pagename, templatename, context, doctree):
         context["body"] = LITERAL.sub(lambda name: re.sub(r"([._]+)", r"\1<wbr>", name[0]), context["body"])
 
 
+def with_their_sign(body):
+    """Return a page on which the cells of tables break before ±, not behind it.
+
+    >>> with_their_sign("<td><p>4.48 ± 0.10</p></td><p>The sign ± is no number.</p>")
+    '<td><p>4.48 ±&#160;0.10</p></td><p>The sign ± is no number.</p>'
+    """
+    return INTERVAL.sub(r"\1&#160;\2", body)
+
+
+def keep_intervals(app, pagename, templatename, context, doctree):
+    """Keep what follows ± on the line of the sign, so that a narrow window splits no interval in three."""
+    if "body" in context:
+        context["body"] = with_their_sign(context["body"])
+
+
 def drop_wrong_roles(app, pagename, templatename, context, doctree):
     """Take away roles that the elements of a bibliography may not have, for those who hear the page."""
     if "body" in context:
@@ -37,5 +53,6 @@ def setup(app):
     """Register the extension."""
     app.connect("doctree-read", keep_own_environment)
     app.connect("html-page-context", let_names_break)
+    app.connect("html-page-context", keep_intervals)
     app.connect("html-page-context", drop_wrong_roles)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -38,7 +38,7 @@ def resolve(name: str) -> Any:
 @EACH_PAGE
 def test_every_name_of_the_library_on_a_page_exists(path):
     dotted = re.compile(r"[a-z_]+(\.[A-Za-z_]+)+")
-    files = re.compile(r".*\.(md|py|yml|txt|ipynb|html|cff|in)")
+    files = re.compile(r".*\.(md|py|yml|json|txt|ipynb|html|cff|in)")
     names = [n for n in code(path.read_text()) if dotted.fullmatch(n) and not files.fullmatch(n)]
     for name in names:
         assert resolve(name) is not None, name

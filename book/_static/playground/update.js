@@ -11,7 +11,7 @@ playground.ready(() => {
     joint: "only g₁, the gradient at the start",
     fomaml: "only gₖ, the gradient of the last inner step",
     maml: "the gradient of the last loss through all inner steps",
-    reptile: "the sum g₁ + … + gₖ, which is the way from start to end",
+    reptile: "the sum g₁ + … + gₖ, and so towards the end of the inner steps",
     imaml: "the gradient through the solution of a problem that stays near φ",
   };
   const UPDATES = 300, PER_FRAME = 3, CELLS = [57, 41], LEVELS = [0.02, 0.1, 0.3, 0.7, 1.5, 3, 5, 8];
@@ -115,7 +115,7 @@ playground.ready(() => {
     row("row-avg-grad-inner", parts.avgGradInner);
     row("row-rest", add(parts.whole, sum, -1));
     const [c, cInner] = coefficients(method, s);
-    element("rule").textContent = `${NAMES[method][0].toUpperCase()}${NAMES[method].slice(1)} follows ${RULES[method]}.`;
+    element("rule").textContent = `${NAMES[method][0].toUpperCase()}${NAMES[method].slice(1)} moves against ${RULES[method]}.`;
     element("formula").textContent =
       `To leading order: ${c}·AvgGrad ${cInner < 0 ? "−" : "+"} ${Math.abs(cInner).toFixed(2)}·AvgGradInner.`;
     element("factor").textContent = factor === 1 ? "Arrows have their true length." : `Arrows are drawn ${factor} times as long as they are.`;
