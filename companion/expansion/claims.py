@@ -63,7 +63,7 @@ def inner_gradients_expand_as_in_eq_13_to_16(evidence: Evidence) -> Claim:
     return Claim(
         "eq-13-16",
         "an inner gradient is $\\bar g_i - \\alpha \\bar H_i \\sum_{j<i} \\bar g_j$ up to $O(\\alpha^2)$",
-        f"each line's remainder has order {shown.min().min():.2f} to {shown.max().max():.2f}",
+        f"what each line leaves out is of order {shown.min().min():.2f} to {shown.max().max():.2f} in α",
         of_order(evidence.line_orders.to_numpy().ravel(), 2),
     )
 
@@ -75,8 +75,9 @@ def maml_is_the_ordered_product_of_eq_17_to_21(evidence: Evidence) -> Claim:
     return Claim(
         "eq-17-21",
         "MAML's gradient is the ordered product of $I - \\alpha L''_j(\\phi_j)$ applied to $g_k$",
-        f"equals autograd to {'1e-12' if product < EXACT else 'worse than 1e-12'} relative; "
-        f"the swapped order is off by up to {swapped.max():.0e}",
+        f"equals automatic differentiation to {'1e-12' if product < EXACT else 'worse than 1e-12'}, "
+        "relative to the gradient; with its factors in the opposite order it is off by up to "
+        f"{swapped.max():.0e}",
         every(each(evidence.products["Eq. 21"], below=EXACT), each(swapped, above=1e-8)),
     )
 
@@ -89,8 +90,8 @@ def the_leading_order_expansions_hold(evidence: Evidence) -> Claim:
     return Claim(
         "eq-22-27, 36, 38, 40",
         "leading-order expansions of MAML, FOMAML and Reptile",
-        f"slope {spread[1]} with the Hessian term, {spread[0]} without; "
-        "exact on quadratics at k = 2, MAML up to the term predicted",
+        f"what they leave out is of order {spread[1]} in α, and {spread[0]} without the Hessian term; on "
+        "quadratic losses at k = 2 they are exact, MAML's up to the one term predicted",
         every(
             *(of_order(evidence.slopes_of(order), order + 1) for order in (0, 1)),
             each([exact["FOMAML"], exact["MAML minus its predicted remainder"]], below=EXACT),
@@ -103,7 +104,7 @@ def the_series_holds_for_small_alpha_k(evidence: Evidence) -> Claim:
     return Claim(
         "small αk",
         "the series holds for small αk",
-        "yes, on smooth losses: the remainder falls as $\\alpha^2$",
+        "on smooth losses what the series leaves out falls as $\\alpha^2$",
         of_order(evidence.slopes_of(1), 2),
     )
 
@@ -114,10 +115,10 @@ def alpha_k_is_small_in_the_papers_experiments(evidence: Evidence) -> Claim:
     return Claim(
         "small αk, in the paper's experiments",
         "used to explain how the methods train (not claimed in so many words)",
-        f"remainder / Hessian term: sine demo {demo[RANDOM]:.1g}, after training "
-        f"{demo[TRAINED]:.1g}; section 6.2 network at random weights, on one task of made-up "
-        f"characters, {section_6.against_term.min():.1g} or more, "
-        f"with a remainder {section_6.relative.min():.0f} times the gradient or more",
+        "what the series leaves out, relative to its Hessian term: sine waves (authors' demo) "
+        f"{demo[RANDOM]:.1g} at random weights and {demo[TRAINED]:.1g} after a short training; network of "
+        f"section 6.2, random weights, one task of made-up characters, {section_6.against_term.min():.1g} "
+        f"or more, which is at least {section_6.relative.min():.0f} times the gradient",
         jointly(each([demo[RANDOM]], below=SMALL), each(section_6.against_term, below=SMALL)),
     )
 
@@ -134,8 +135,9 @@ def the_series_holds_with_relu(evidence: Evidence) -> Claim:
     return Claim(
         "ReLU",
         "not discussed",
-        f"order {order:.1f} instead of 2 where units switch; on average "
-        f"{missing.min():.1f} to {missing.max():.1f} of the Hessian term is missing",
+        f"what the series leaves out is of order {order:.1f} instead of 2 where units switch; on average "
+        f"over minibatches it is {missing.min():.1f} to {missing.max():.1f} of the Hessian term at every "
+        "small α",
         jointly(of_order([float(order)], 2), each(missing, below=SMALL)),
     )
 

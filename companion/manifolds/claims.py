@@ -60,8 +60,9 @@ def alternating_moves_converge(evidence: Evidence) -> Claim:
     return Claim(
         "eq-45-47, fig-2",
         "alternating moves converge to the least mean squared distance",
-        f"ε → 0: within {annealed.max():.3f} from every start; constant ε: a cycle of predicted size "
-        f"{constant.min():.2f} to {constant.max():.2f} around it",
+        f"if ε falls to 0, the end is within {annealed.max():.3f} of that point from every start; with a "
+        f"constant ε the path ends in a cycle around it, at a distance of {constant.min():.2f} to "
+        f"{constant.max():.2f}",
         jointly(each(annealed, below=NEAR), each(constant, below=NEAR)),
     )
 
@@ -72,9 +73,9 @@ def one_step_or_many_end_in_the_same_point(evidence: Evidence) -> Claim:
     return Claim(
         "one step or many",
         "the same point regardless of the number of gradient steps",
-        "on ½D² yes, and the paths are those of shorter exact moves; on other losses the point depends on k: "
-        f"E[½D²] there is {by_k.iloc[0]:.2f} for k = {by_k.index[0]} and {by_k['exact']:.2f} "
-        "for exact projections",
+        "yes, if the loss is ½D², half the squared distance: k steps are one shorter move; in linear "
+        f"regression the point depends on k, and the mean of ½D² there is {by_k.iloc[0]:.2f} for k = "
+        f"{by_k.index[0]} and {by_k['exact']:.2f} for exact projections",
         jointly(
             each(evidence.inner["limit"], below=NEAR),
             each((by_k.iloc[:-1] - by_k["exact"]).abs(), below=NEAR),
@@ -89,9 +90,9 @@ def reptile_seeks_a_point_and_not_a_manifold(evidence: Evidence) -> Claim:
     return Claim(
         "a point, not a manifold",
         "the expected loss has a manifold of minimizers, the mean squared distance typically a single one",
-        f"joint training ends from φ₁ = {joint['end 1'].min():.1f} to {joint['end 1'].max():.1f}, "
-        f"all with expected loss {joint['expected loss'].mean():.3f}; "
-        "Reptile always at the origin (parallel solution sets are an exception)",
+        f"from four starts, joint training ends at φ₁ = {joint['end 1'].min():.1f} to "
+        f"{joint['end 1'].max():.1f}, always with the expected loss {joint['expected loss'].mean():.3f}; "
+        "Reptile always ends at the origin (parallel solution sets are an exception)",
         every(
             decide(float(np.ptp(joint["end 1"])), above=1),
             each(exact[["end 1", "end 2"]].abs().to_numpy().ravel(), below=1e-6),
@@ -106,8 +107,9 @@ def k_steps_can_take_the_place_of_the_projection(evidence: Evidence) -> Claim:
     return Claim(
         "k steps for the projection",
         "partial minimization can take the place of the projection",
-        f"k steps go to another point (up to {farther:.0%} farther) and weigh tasks by how fast they are "
-        "learned; k = 1 is joint training, k → ∞ the paper's picture",
+        f"gradient descent ends at a solution up to {farther:.0%} farther away than the closest; k steps "
+        "weigh tasks by how fast they are learned, from joint training at k = 1 to the paper's picture "
+        "at large k",
         jointly(
             each(-by_k.diff().iloc[1:-1], above=0),
             decide(abs(by_k.iloc[-2] - by_k["exact"]), below=0.001),
