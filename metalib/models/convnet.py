@@ -65,7 +65,7 @@ class ConvNet:
 
     @property
     def features(self) -> int:
-        """Inputs of the dense layer: four halvings, each rounded up, leave a square of pixels per filter."""
+        """Inputs of the dense layer. Four halvings, each rounded up, leave a square of pixels per filter."""
         return math.ceil(self.size / 2**LAYERS) ** 2 * self.filters
 
     def footprint(self, images: int) -> int:

@@ -12,7 +12,7 @@ from metalib.derivatives import MinibatchLoss
 from metalib.params import Params
 
 BLOCK = 100
-"""Outer iterations sampled at once: one by one, it would cost more than a step of a small network."""
+"""Outer iterations sampled at once. One by one, it would cost more than a step of a small network."""
 
 
 class TaskFamily(Protocol):

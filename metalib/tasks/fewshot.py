@@ -7,7 +7,7 @@ the schemes that section 6.3 compares:
     replacement    an independent draw for every step, without repeats inside a minibatch
     disjoint       as cycling, and an error unless one pass suffices (section 6.2)
 
-Each may keep a *separate tail*: the first images of every class are held back as the last minibatch.
+Each may keep a separate tail: the first images of every class are held back as the last minibatch.
 """
 
 from __future__ import annotations

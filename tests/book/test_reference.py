@@ -40,6 +40,15 @@ def test_every_documented_function_and_class_is_on_its_page(book):
                     assert f"{module}.{node.name}" in anchors
 
 
+def test_no_first_half_of_a_description_is_taken_for_a_type(book):
+    for page in PAGES:
+        text = BeautifulSoup((book / f"book/{page.stem}.html").read_text(), "html.parser")
+        taken = [field.find_next("dd").text for field in text.select("dt") if field.text.startswith("Type")]
+        assert not taken, (
+            f"{page.stem}: docstrings of values and properties hold no colon in their first line"
+        )
+
+
 def test_examples_of_the_conversion():
     assert doctest.testmod(docstring_math).failed == 0
 
