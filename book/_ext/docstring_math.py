@@ -61,8 +61,11 @@ def to_latex(formula: str) -> str:
     '\\phi_{i+1} = \\phi_i - \\alpha\\bar{g}_i^2'
     >>> to_latex("√n · g_MAML")
     '\\sqrt{n}\\cdot g_{\\mathrm{MAML}}'
+    >>> to_latex("β1 = 0")
+    '\\beta_1 = 0'
     """
     text = unicodedata.normalize("NFD", formula)
+    text = re.sub(r"(?<=[α-ω])(?=\d)", "_", text)
     text = re.sub(r"(?<![_^])\{([^{}]*)\}", r"\\{\1\\}", text)
     text = re.sub(r"√(\w[\u0302-\u0304]?)", r"\\sqrt{\1}", text)
     text = re.sub(r"√\(((?:[^()]|\([^()]*\))*)\)", r"\\sqrt{\1}", text)

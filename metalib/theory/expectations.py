@@ -53,8 +53,8 @@ class Pool:
 
     Attributes:
         losses: a stack of T·N losses; run τN + n is minibatch n of task τ.
-        tasks: T.
-        minibatches: N.
+        tasks: the number T of tasks.
+        minibatches: the number N of minibatches of each task.
     """
 
     losses: StackedLoss
