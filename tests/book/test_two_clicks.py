@@ -69,3 +69,8 @@ def test_figure_3_with_its_data_and_its_citation(first_page):
     assert not line.get_by_text("@misc{").is_visible()
     line.get_by_text("cite", exact=True).click()
     assert line.get_by_text("@misc{").first.is_visible()
+
+
+def test_pages_for_study_are_one_click_away(first_page):
+    for page in ("reading_path", "exercises", "questions", "pitfalls", "glossary", "slides", "launch"):
+        assert first_page.locator(f"article a[href$='{page}.html']").count(), page
