@@ -135,7 +135,7 @@ def test_a_row_that_a_notebook_loses_or_gains_is_missed(elsewhere):
 def test_a_verdict_that_changes_in_a_notebook_changes_on_the_page(elsewhere):
     before = claims_page.counts(paper_claims.entries(elsewhere))
     path = elsewhere / "notebooks" / "expansion.ipynb"
-    change(path, "order 1.99 to 2.00 | **holds** |", "order 1.50 | **does not hold** |")
+    change(path, "order 1.99 to 2.00 in α | **holds** |", "order 1.50 | **does not hold** |")
     after = paper_claims.entries(elsewhere)
     assert next(c.measured for c in after if c.name == "eq-13-16").endswith("order 1.50")
     assert claims_page.counts(after)["does not hold"] == before["does not hold"] + 1
