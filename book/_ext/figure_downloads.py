@@ -88,8 +88,19 @@ def add_lines(app: Any, doctree: nodes.document) -> None:
             for result in figure.entry.results:
                 env.note_dependency(str(root / "results" / result / "provenance.json"))
         env.book_figures[figure.name] = figure
+        if "svg" in figure.forms and not figure.entry.frame:
+            open_alone(place, f"{up(page)}{address(figure, 'svg')}")
         raw = nodes.raw("", line(figure, root, path.relative_to(root), base_of(app)), format="html")
         place.parent.insert(place.parent.index(place) + 1, raw)
+
+
+def open_alone(figure: nodes.Element, target: str) -> None:
+    """Let a click on a picture open it by itself, where a telephone enlarges it without losing sharpness."""
+    for image in list(figure.findall(nodes.image)):
+        if not isinstance(image.parent, nodes.reference):
+            link = nodes.reference("", "", internal=True, refuri=target, classes=["figure-alone"])
+            image.replace_self(link)
+            link += image
 
 
 def base_of(app: Any) -> str:

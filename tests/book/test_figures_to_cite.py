@@ -88,6 +88,15 @@ def test_every_link_of_a_line_leads_to_a_whole_file_of_its_kind(book, lines):
 
 
 @of_the_book
+def test_a_click_on_a_picture_opens_it_by_itself(book, lines):
+    for name, (page, line) in lines.items():
+        vector = next((link for link in line.find_all("a", recursive=False) if link.text == "SVG"), None)
+        if vector and not LISTED[name].frame:
+            link = line.find_previous("figure", id=name).select_one("a:has(> img)")
+            assert target(book, page, link) == target(book, page, vector), name
+
+
+@of_the_book
 def test_a_permalink_leads_to_the_figure(book, lines):
     for name, (page, line) in lines.items():
         (link,) = [a for a in line.find_all("a", recursive=False) if a.text == "permalink"]
