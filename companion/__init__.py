@@ -21,6 +21,7 @@ only from those above it in this list:
     avg_grad_inner   section 5.1: AvgGrad and AvgGradInner
     manifolds        section 5.2: solution manifolds
     implicit         implicit MAML beside the methods of the paper
+    costs            what each method costs, and what that buys
     descendants      what became of Reptile
     playground       the pages to play with
     questions        what readers ask of the paper

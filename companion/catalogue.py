@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from companion.avg_grad_inner import course
+from companion.costs import experiment as costs
 from companion.descendants import moving_layers
 from companion.fewshot import fidelity, fine_tuning, methods, table1, table2
 from companion.inner_gradients import controls, figure3, share, spectra, two_steps, weights
@@ -53,6 +54,7 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         late_gradients.LATE_GRADIENTS,
         late_gradients.LATE_GRADIENTS_GLYPHS,
         sine.EQUAL_K,
+        costs.COSTS,
         moving_layers.MOVING_LAYERS,
         moving_layers.MOVING_LAYERS_GLYPHS,
         moving_layers.MOVING_LAYERS_MAML,
