@@ -110,7 +110,7 @@ def _units(budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit[Sine], ...]:
             tuple(runs(("maml", "reptile"), k, budget.iterations, seeds)),
             record,
             watch,
-            {"minibatches": name},
+            {"minibatches": name, "k": k, "compared": "many steps"},
         )
         for name, family in families.items()
         for k in KS
@@ -122,7 +122,7 @@ def _units(budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit[Sine], ...]:
             tuple(runs((name,), COMMON_K, budget.iterations, seeds)),
             record,
             watch,
-            {"minibatches": "returning"},
+            {"minibatches": "returning", "k": COMMON_K, "compared": f"common {name}"},
         )
         for name in ("fomaml", "imaml")
     ]
