@@ -7,7 +7,8 @@ Two tables, each in one process on one thread:
 
 Times are medians of REPEATS, in an order that changes from repeat to repeat, in single precision. Memory is
 the peak of the tensors that a call allocates. Operations are those of matrix products and convolutions. The
-rows `training` are processor time per outer step of `metalib.training.train`, one run at k = 5.
+rows `training` are processor time per outer step of `metalib.training.train`, one run at k = 5; on characters
+at k = 3, glyphs for Omniglot's, which have the same size.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from companion.costs import omniglot
 from companion.costs.experiment import COMMON_K, runs
 from companion.costs.variance import noise_against_k
 from companion.costs.ways import (
@@ -35,6 +37,8 @@ from companion.costs.ways import (
     ways,
 )
 from companion.expansion.problems import Problem, omniglot_problem, sine_problem
+from companion.inner_gradients.settings import disjoint_family
+from metalib.data.glyphs import glyphs
 from metalib.derivatives import MinibatchLoss
 from metalib.params import Params
 from metalib.tasks.family import BLOCK
@@ -111,9 +115,29 @@ def training() -> list[dict[str, Any]]:
 
     each = {NAMES[c.algorithm]: call(c) for c in runs(tuple(NAMES), COMMON_K, BLOCK, (0,))}
     taken = interleaved(each, 5, 1)
-    return [
+    rows = [
         {"network": "training", "k": COMMON_K, "method": m, "seconds": float(f"{median(v) / BLOCK:.4g}")}
         for m, v in taken.items()
+    ]
+    family = disjoint_family(glyphs(), omniglot.K)
+
+    def difference(name: str) -> float:
+        """Return the seconds of four outer steps: what six take longer than two."""
+        few, many = (processor_seconds(lambda n=n: train(family, [omniglot.run(name, n, 0)])) for n in (2, 6))
+        return many - few
+
+    found: dict[str, list[float]] = {name: [] for name in NAMES}
+    for _ in range(3):
+        for name in NAMES:
+            found[name].append(difference(name) / 4)
+    return rows + [
+        {
+            "network": "training, characters",
+            "k": omniglot.K,
+            "method": NAMES[name],
+            "seconds": float(f"{median(values):.4g}"),
+        }
+        for name, values in found.items()
     ]
 
 

@@ -99,6 +99,7 @@ def _sweep(**grids: tuple[float, ...]) -> dict[str, SweepBudget]:
 _SINE = {"smoke": Budget(200, 50), "quick": Budget(3_000, 1_000), "paper": Budget(30_000, 1_000)}
 _EQUAL_K = {"smoke": Budget(200, 50), "quick": Budget(3_000, 1_000), "laptop": Budget(10_000, 1_000)}
 _COSTS = {"smoke": Budget(100, 30), "quick": Budget(500, 150), "laptop": Budget(2_000, 300)}
+_OMNIGLOT_COSTS = {"smoke": Budget(2, 4), "quick": Budget(20, 20), "laptop": Budget(200, 100)}
 _OVERLAP = {
     "smoke": Budget(10, 4),
     "quick": Budget(200, 60),
@@ -215,6 +216,7 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "late-gradients": LATE_GRADIENTS,
     "sine-equal-k": _EQUAL_K,
     "sine-costs": _COSTS,
+    "omniglot-costs": _OMNIGLOT_COSTS,
     "moving-layers": MOVING_LAYERS,
     "moving-layers-maml": MOVING_LAYERS_MAML,
     "inner-product": INNER_PRODUCT,

@@ -6,6 +6,7 @@ from typing import Any
 
 from companion.avg_grad_inner import course
 from companion.costs import experiment as costs
+from companion.costs import omniglot as characters
 from companion.descendants import moving_layers
 from companion.fewshot import fidelity, fine_tuning, methods, table1, table2
 from companion.inner_gradients import controls, figure3, share, spectra, two_steps, weights
@@ -55,6 +56,8 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         late_gradients.LATE_GRADIENTS_GLYPHS,
         sine.EQUAL_K,
         costs.COSTS,
+        characters.OMNIGLOT_COSTS,
+        characters.OMNIGLOT_COSTS_GLYPHS,
         moving_layers.MOVING_LAYERS,
         moving_layers.MOVING_LAYERS_GLYPHS,
         moving_layers.MOVING_LAYERS_MAML,

@@ -54,7 +54,16 @@ FLOORS = {
     "companion.scaling": ["compression", "cost", "summaries", "figures"],
     "companion.personalization": ["writers", "upright", "experiment", "claims", "figures", "summaries"],
     "companion.implicit": ["linear_systems", "meta_gradient", "expansion", "training"],
-    "companion.costs": ["ways", "experiment", "variance", "claims"],
+    "companion.costs": [
+        "ways",
+        "coefficients",
+        "experiment",
+        "omniglot",
+        "variance",
+        "summaries",
+        "claims",
+        "figures",
+    ],
     "companion.descendants": [
         *("rounds", "averaging", "diloco", "step_sizes", "regularizer", "proximal"),
         *("found", "averages", "gradients", "ledger", "similarity", "moving_layers", "summaries", "figures"),

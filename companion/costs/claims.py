@@ -20,6 +20,13 @@ told how long they take.
 
 from __future__ import annotations
 
+import numpy as np
+
+from companion.costs.summaries import Evidence
+from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE, UNROLLED, WAYS
+from companion.intervals import Interval, interval
+from companion.verdicts import Claim, decide, each, every
+
 EXPONENT = 0.1
 """How far an exponent may lie from 1 and still be called proportional; chosen before the measurements."""
 FACTOR = 1.25
@@ -28,3 +35,143 @@ WEIGHTS = 0.2
 """By which share the growth per step may differ from the size of the weights; chosen before."""
 MARGIN = 0.1
 """Mean squared error that counts as no worse; the zero function has 4.25. Chosen before the runs."""
+NETWORKS = ("sine", "Omniglot")
+PLACES = {"random": "at random weights", "trained": "after 300 outer steps"}
+
+
+def predictions(evidence: Evidence) -> list[Claim]:
+    """Return the four predictions with what came of them."""
+    return [_time(evidence), _memory(evidence), _variance(evidence), _accuracy(evidence)]
+
+
+def _time(evidence: Evidence) -> Claim:
+    exponents = {(n, m): evidence.exponent(n, m) for n in NETWORKS for m in WAYS if m != IMPLICIT}
+    factors = {n: evidence.change_of_ratio(n, PRODUCTS, REPTILE) for n in NETWORKS}
+    lowest = min(exponents.values(), key=lambda found: found.mean)
+    highest = max(exponents.values(), key=lambda found: found.mean)
+    return Claim(
+        "time",
+        f"in proportion to k: exponents within {EXPONENT:g} of 1, MAML's share within {FACTOR:g}",
+        f"exponents from {lowest:.2f} to {highest:.2f}; from k = 4 to 64 MAML's time over Reptile's changes "
+        + " and ".join(f"by a factor {found:.2f} ({n})" for n, found in factors.items()),
+        every(
+            each(exponents.values(), above=1 - EXPONENT, below=1 + EXPONENT),
+            each(factors.values(), above=1 / FACTOR, below=FACTOR),
+        ),
+    )
+
+
+def _memory(evidence: Evidence) -> Claim:
+    grown = {(n, m): evidence.weights_per_step(n, m) for n in NETWORKS for m in WAYS}
+    flat = [grown[n, m] for n in NETWORKS for m in (FOMAML, REPTILE, IMPLICIT)]
+    unrolled = [grown[n, UNROLLED] for n in NETWORKS]
+    products = [grown[n, PRODUCTS] for n in NETWORKS]
+    return Claim(
+        "memory",
+        "unrolled it grows; by products by the weights per step; the others stay",
+        f"per step, in sizes of the weights: unrolled {' and '.join(f'{one:.2f}' for one in unrolled)}, "
+        f"products {' and '.join(f'{one:.2f}' for one in products)}, "
+        f"others at most {max(one.high for one in flat):.2f}",
+        every(
+            each(unrolled, above=0),
+            each(products, above=1 - WEIGHTS, below=1 + WEIGHTS),
+            each(flat, above=-0.1, below=0.1),
+        ),
+    )
+
+
+def _variance(evidence: Evidence) -> Claim:
+    changes = {place: evidence.noise_ratio(place, PRODUCTS, 4, 64) for place in PLACES}
+    return Claim(
+        "variance",
+        "MAML's meta-gradient is no noisier at k = 64 than at k = 4",
+        "noise over signal changes by a factor "
+        + ", ".join(f"{_factor(found)} {PLACES[place]}" for place, found in changes.items()),
+        each(changes.values(), below=0),
+    )
+
+
+def _accuracy(evidence: Evidence) -> Claim:
+    more, returning = _more_steps(evidence), _returning(evidence)
+    return Claim(
+        "accuracy",
+        f"fresh: k = 20 less than {MARGIN:g} above k = 5; returning: above fresh",
+        f"fresh: {more:+.2f}; returning minus fresh at k = 20: {returning:+.2f} ({evidence.budget})",
+        every(decide(more, below=MARGIN), decide(returning, above=0)),
+    )
+
+
+def _more_steps(evidence: Evidence) -> Interval:
+    return interval(evidence.errors("maml", "fresh", 20) - evidence.errors("maml", "fresh", 5))
+
+
+def _returning(evidence: Evidence) -> Interval:
+    return interval(evidence.errors("maml", "returning", 20) - evidence.errors("maml", "fresh", 20))
+
+
+def memory_grows(evidence: Evidence) -> Claim:
+    """Both ways to MAML's gradient hold more with every step, and no other method does."""
+    grown = {m: [evidence.weights_per_step(n, m) for n in NETWORKS] for m in WAYS}
+    maml = [*grown[UNROLLED], *grown[PRODUCTS]]
+    flat = [one for m in (FOMAML, REPTILE, IMPLICIT) for one in grown[m]]
+    return Claim(
+        "MAML's memory grows with every inner step",
+        "section 1: it differentiates through all of them",
+        f"per step, on the sine and the Omniglot network: unrolled "
+        f"{' and '.join(f'{one.mean:.1f}' for one in grown[UNROLLED])} times the size of the weights, by "
+        f"products {' and '.join(f'{one.mean:.1f}' for one in grown[PRODUCTS])}; the other methods at most "
+        f"{max(max(one.high for one in flat), 0.0):.2f}",
+        every(each(maml, above=0), each(flat, below=0.1)),
+    )
+
+
+def time_grows_faster(evidence: Evidence) -> Claim:
+    """MAML's time over Reptile's rises by more than a factor `FACTOR` from k = 4 to 64."""
+    factors = {n: evidence.change_of_ratio(n, PRODUCTS, REPTILE) for n in NETWORKS}
+    return Claim(
+        "its time grows faster than that of the others",
+        f"section 1, as a reading; faster means by a factor above {FACTOR:g}, set before",
+        "from k = 4 to 64 its time over Reptile's changes by a factor "
+        + " and ".join(f"{found:.2f} ({n})" for n, found in factors.items()),
+        each(factors.values(), above=FACTOR),
+    )
+
+
+def noise_grows(evidence: Evidence) -> Claim:
+    """With more steps MAML's meta-gradient must be averaged over more tasks."""
+    changes = {place: evidence.noise_ratio(place, PRODUCTS, 4, 64) for place in PLACES}
+    return Claim(
+        "its gradient becomes noisier",
+        "section 1, as a reading",
+        "from k = 4 to 64 noise over signal changes by a factor "
+        + ", ".join(f"{_factor(found)} {PLACES[place]}" for place, found in changes.items())
+        + " (sine waves, 3 seeds)",
+        each(changes.values(), above=0),
+    )
+
+
+def it_learns_worse(evidence: Evidence) -> Claim:
+    """After as many outer steps MAML ends higher at k = 20 than at 5, though all minibatches are fresh."""
+    more = _more_steps(evidence)
+    return Claim(
+        "with many steps it learns worse",
+        f"section 1, as a reading; worse means by more than {MARGIN:g}, set before",
+        f"error at k = 20 minus k = 5 with fresh minibatches: {more:+.2f} ({evidence.budget})",
+        decide(more, above=MARGIN),
+    )
+
+
+CLAIMS = (memory_grows, time_grows_faster, noise_grows, it_learns_worse)
+"""The claims of the page, in its order."""
+
+
+def ledger(evidence: Evidence) -> list[Claim]:
+    """Return all claims of the page with their verdicts."""
+    return [claim(evidence) for claim in CLAIMS]
+
+
+def _factor(found: Interval) -> str:
+    """Write the exponential of an interval, whose ends are no longer at one distance."""
+    if not np.isfinite(found.mean):
+        return "that cannot be told (no signal)"
+    return f"{np.exp(found.mean):.2g} ({np.exp(found.low):.2g} to {np.exp(found.high):.2g})"

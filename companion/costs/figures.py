@@ -1,0 +1,86 @@
+"""Figures of what each method costs, and of what that buys."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from companion.costs.summaries import Evidence
+from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE, UNROLLED, WAYS
+from companion.implicit.training import LOOK
+from companion.style import BLACK, LOOKS, figure
+from metalib.methods import Look
+
+LOOK_OF = {
+    UNROLLED: Look(UNROLLED, BLACK, "-", "X"),
+    PRODUCTS: Look(PRODUCTS, LOOKS["maml"].color, LOOKS["maml"].line, LOOKS["maml"].marker),
+    FOMAML: LOOKS["fomaml"],
+    REPTILE: LOOKS["reptile"],
+    IMPLICIT: LOOK,
+}
+
+
+def growth(evidence: Evidence, network: str, place: str) -> Figure:
+    """Draw time, memory and noise of a meta-gradient against the number of inner steps.
+
+    Args:
+        evidence: the measurements.
+        network: the one whose time and memory are drawn.
+        place: where the noise was measured.
+    """
+    canvas, (time, memory, noise) = figure(columns=3, height=2.9)
+    for method in WAYS:
+        seconds = evidence.of(network, method, "seconds")
+        _curve(time, method, seconds.index, seconds)
+        held = evidence.of(network, method, "megabytes")
+        _curve(memory, method, held.index, held)
+    rows = evidence.noise[(evidence.noise.phi == place) & (evidence.noise.minibatches == "fresh")]
+    for method in WAYS[1:]:
+        needed = rows[rows.method == method].groupby("k").tasks_needed.median().loc[1:]
+        _curve(noise, method, needed.index, needed)
+    time.set(ylabel="processor seconds")
+    memory.set(ylabel="peak memory (MB)")
+    noise.set(ylabel="tasks until noise = signal")
+    for axes in (time, memory, noise):
+        axes.set(xlabel="inner steps $k$", xscale="log", yscale="log")
+        ks = (1, 4, 16, 64)
+        axes.set_xticks(ks, [str(k) for k in ks], minor=False)
+        axes.set_xticks([], minor=True)
+    canvas.legend(
+        *time.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8, frameon=False
+    )
+    return canvas
+
+
+def bought(curves: pd.DataFrame) -> Figure:
+    """Draw the error on unseen tasks against seconds and against operations, one curve per method.
+
+    Args:
+        curves: `Evidence.curves`.
+    """
+    canvas, axes = figure(columns=2, height=2.7, sharey=True)
+    prices = (("seconds", "processor seconds"), ("gradients", "operations (gradients of a minibatch)"))
+    for place, (price, label) in zip(axes, prices, strict=True):
+        for method, rows in curves.groupby("method"):
+            over = rows.groupby("iteration").agg({price: "mean", "mse": "mean"})
+            look = LOOK_OF[str(method)]
+            name = "MAML" if method == PRODUCTS else look.label
+            place.plot(
+                over[price],
+                over.mse,
+                color=look.color,
+                linestyle=look.line,
+                marker=look.marker,
+                markevery=4,
+                label=name,
+            )
+        place.set(xlabel=label, xscale="log", yscale="log")
+    axes[0].set_ylabel("mean squared error\nafter 10 gradient steps")
+    axes[0].legend()
+    return canvas
+
+
+def _curve(axes: Axes, method: str, x: pd.Index, y: pd.Series) -> None:
+    look = LOOK_OF[method]
+    axes.plot(x, y, color=look.color, linestyle=look.line, marker=look.marker, label=look.label)

@@ -1,0 +1,229 @@
+"""What is made of the measurements and runs on costs: growth with k, noise, and what a price buys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from companion.costs.experiment import COMMON_K, runs
+from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE, operations
+from companion.intervals import LEVEL, UNMEASURED, Interval, interval
+from companion.results import Result, load_result
+from metalib.derivatives import gradient
+from metalib.errors import StoreError, require
+from metalib.tasks.sine import Sine
+from metalib.training import train
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+FROM_K = 4
+"""Growth is fitted from here on: below, what does not depend on k weighs too much."""
+TRAINED = {"maml": PRODUCTS, "fomaml": FOMAML, "reptile": REPTILE, "imaml": IMPLICIT}
+"""What readers call the methods that were trained with."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the page rests on.
+
+    Attributes:
+        costs: one row per network, k and method, as `benchmarks/costs.csv` holds them.
+        noise: one row per φ, seed, way to draw minibatches, k and method, as `benchmarks/variance.csv`.
+        runs: the result of `COSTS`.
+    """
+
+    costs: pd.DataFrame
+    noise: pd.DataFrame
+    runs: Result
+
+    @classmethod
+    def load(cls, results: Path, budget: str, costs: Path, noise: Path) -> Evidence:
+        """Read what is stored.
+
+        Raises:
+            StoreError: if a file is not there.
+        """
+        for path, flag in ((costs, "--costs"), (noise, "--noise")):
+            if not path.is_file():
+                raise StoreError(f"{path} is missing; run python benchmarks/costs.py {flag} {path}")
+        stored = load_result(results / "sine-costs" / budget)
+        return cls(pd.read_csv(costs), pd.read_csv(noise), stored)
+
+    def of(self, network: str, method: str, column: str) -> pd.Series:
+        """Return a column of one method on one network, by k."""
+        rows = self.costs[(self.costs.network == network) & (self.costs.method == method)]
+        return rows.set_index("k")[column]
+
+    def exponent(self, network: str, method: str, column: str = "seconds") -> Interval:
+        """Return the exponent p of k^p that fits a column from k = `FROM_K` on."""
+        values = self.of(network, method, column).loc[FROM_K:]
+        return slope(np.log(values.index.to_numpy(float)), np.log(values.to_numpy()))
+
+    def per_step(self, network: str, method: str, column: str) -> Interval:
+        """Return by how much a column grows with every inner step, from k = `FROM_K` on."""
+        values = self.of(network, method, column).loc[FROM_K:]
+        return slope(values.index.to_numpy(float), values.to_numpy())
+
+    def weights_per_step(self, network: str, method: str) -> Interval:
+        """Return how many times the weights' own size the peak memory grows by with every inner step."""
+        size = float(self.of(network, method, "weights").iloc[0])
+        found = self.per_step(network, method, "megabytes")
+        return Interval(*(value / size for value in found))
+
+    def times_as_much(self, network: str, method: str, base: str, k: int, column: str = "seconds") -> float:
+        """Return how many times as much a method costs as another, at one k."""
+        return float(self.of(network, method, column)[k] / self.of(network, base, column)[k])
+
+    def change_of_ratio(self, network: str, method: str, base: str) -> Interval:
+        """Return the factor by which the ratio of two methods' times changes from the first k to the last."""
+        ratio = self.of(network, method, "seconds") / self.of(network, base, "seconds")
+        values = ratio.loc[FROM_K:]
+        found = slope(np.log(values.index.to_numpy(float)), np.log(values.to_numpy()))
+        reach = np.log(values.index[-1] / values.index[0])
+        return Interval(*(float(np.exp(reach * value)) for value in found))
+
+    def noise_ratio(
+        self, place: str, method: str, few: int, many: int, minibatches: str = "fresh"
+    ) -> Interval:
+        """Return the logarithm of noise over signal at `many` steps over that at `few`; over seeds."""
+        rows = self.noise[
+            (self.noise.phi == place)
+            & (self.noise.method == method)
+            & (self.noise.minibatches == minibatches)
+        ]
+        wide = rows.pivot(index="seed", columns="k", values="tasks_needed")
+        values = np.log((wide[many] / wide[few]).to_numpy())
+        return interval(values) if np.isfinite(values).all() else UNMEASURED
+
+    def errors(self, algorithm: str, minibatches: str, k: int) -> Float[np.ndarray, " seeds"]:
+        """Return the error after 10 gradient steps at the end of training, one per seed."""
+        rows = self.runs.tables["adaptation"]
+        chosen = rows[
+            (rows.algorithm == algorithm)
+            & (rows.minibatches == minibatches)
+            & (rows.k == k)
+            & (rows.points == "whole")
+            & (rows.step == 10)
+        ]
+        require(
+            len(chosen) > 0, f"no run of {algorithm} with {minibatches} minibatches and k = {k} is stored"
+        )
+        return chosen.sort_values("seed").mse.to_numpy()
+
+    @property
+    def budget(self) -> str:
+        """How long the runs are, in words."""
+        config = self.runs.provenance["config"]
+        return f"{config['budget']['iterations']:,} outer iterations, {len(config['seeds'])} seeds"
+
+    def curves(self) -> pd.DataFrame:
+        """Return `mse` against `iteration`, `seconds` and `gradients` at k = 5, per `method` and `seed`."""
+        history = self.runs.tables["history"]
+        chosen = history[(history.k == COMMON_K) & (history.minibatches == "returning")]
+        chosen = chosen.assign(method=chosen.algorithm.map(TRAINED))
+        seconds = self.of_training()
+        return chosen.assign(
+            seconds=chosen.iteration * chosen.method.map(seconds),
+            gradients=chosen.iteration * chosen.method.map(gradients_per_step()),
+        )[["method", "seed", "iteration", "mse", "seconds", "gradients"]]
+
+    def of_training(self) -> dict[str, float]:
+        """Return the processor seconds of an outer step of training, per method."""
+        return {
+            method: float(self.of("training", method, "seconds")[COMMON_K]) for method in TRAINED.values()
+        }
+
+    def bought(self, price: str) -> tuple[float, dict[str, Interval]]:
+        """Return the error that each method has when the one that is done first is done.
+
+        Args:
+            price: "seconds", "gradients" or "iteration".
+
+        Returns:
+            The price, and per method the error over seeds, linear between the points of its curve.
+        """
+        curves = self.curves()
+        limit = float(curves.groupby("method")[price].max().min())
+        found = {}
+        for method, rows in curves.groupby("method"):
+            each = [np.interp(limit, run[price], run.mse) for _, run in rows.groupby("seed")]
+            found[str(method)] = interval(np.array(each))
+        return limit, found
+
+
+def slope(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Interval:
+    """Return the slope of a least-squares line with Student's interval, n − 2 degrees of freedom.
+
+    Raises:
+        InputError: if there are fewer than three points, which leave nothing to estimate an error from.
+
+    >>> slope(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])).mean
+    2.0
+    """
+    from scipy import stats
+
+    require(len(x) >= 3, f"there are {len(x)} points; a slope with an interval needs at least 3")
+    found = stats.linregress(x, y)
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, df=len(x) - 2)) * float(found.stderr)
+    return Interval(float(found.slope), float(found.slope) - half, float(found.slope) + half)
+
+
+@cache
+def gradients_per_step() -> dict[str, float]:
+    """Return the operations of an outer step at k = 5 per method, in gradients of one minibatch."""
+    family = Sine()
+    sampled = family.sample(0, 0, 1, 1)
+    loss = family.loss({name: torch.from_numpy(a[:1, 0, 0]) for name, a in sampled.items()})
+    one = operations(partial(gradient, loss, family.initialize(0)))
+    return {
+        TRAINED[config.algorithm]: operations(partial(train, family, [config])) / one
+        for config in runs(tuple(TRAINED), COMMON_K, 1, (0,))
+    }
+
+
+def growth_table(evidence: Evidence, network: str, methods: Sequence[str]) -> pd.DataFrame:
+    """Return what one more inner step costs: milliseconds, memory in units of the weights, operations.
+
+    Args:
+        evidence: the measurements.
+        network: "sine" or "Omniglot".
+        methods: the rows.
+    """
+    rows = []
+    for method in methods:
+        time = evidence.per_step(network, method, "seconds")
+        flop = evidence.per_step(network, method, "megaflop")
+        rows.append(
+            {
+                "one more step": method,
+                "ms": f"{Interval(*(1e3 * v for v in time)):.{2 if network == 'sine' else 0}f}",
+                "exponent": f"{evidence.exponent(network, method):.2f}",
+                "memory, in weights": f"{evidence.weights_per_step(network, method).mean:.1f}",
+                "million operations": f"{flop.mean:.3g}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def noise_table(evidence: Evidence, place: str, minibatches: str, ks: Sequence[int]) -> pd.DataFrame:
+    """Return, per method, the median over seeds of the tasks that a meta-gradient must be averaged over.
+
+    Where one seed's signal cannot be told from zero, the cell says so.
+    """
+    rows = evidence.noise[(evidence.noise.phi == place) & (evidence.noise.minibatches == minibatches)]
+    table = []
+    for method in (PRODUCTS, FOMAML, REPTILE, IMPLICIT):
+        cells: dict[str, object] = {"method": "MAML" if method == PRODUCTS else method}
+        for k in ks:
+            values = rows[(rows.method == method) & (rows.k == k)].tasks_needed.to_numpy()
+            cells[f"k = {k}"] = f"{np.median(values):.2g}" if np.isfinite(values).all() else "no signal"
+        table.append(cells)
+    return pd.DataFrame(table)
