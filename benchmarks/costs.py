@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -65,7 +66,7 @@ def single(problem: Problem) -> tuple[list[MinibatchLoss], Params]:
     for loss in problem.losses(problem.pool.minibatches):
         assert isinstance(loss, MinibatchLoss)
         targets = loss.targets.float() if loss.targets.is_floating_point() else loss.targets
-        losses.append(MinibatchLoss(loss.model, loss.criterion, loss.inputs.float(), targets))
+        losses.append(replace(loss, inputs=loss.inputs.float(), targets=targets))
     return losses, {name: value.float() for name, value in problem.phi.items()}
 
 

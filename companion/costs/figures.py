@@ -6,9 +6,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from companion.costs.experiment import KS
 from companion.costs.summaries import Evidence
 from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE, UNROLLED, WAYS
 from companion.implicit.training import LOOK
+from companion.intervals import interval
 from companion.style import BLACK, LOOKS, figure
 from metalib.methods import Look
 
@@ -50,6 +52,38 @@ def growth(evidence: Evidence, network: str, place: str) -> Figure:
     canvas.legend(
         *time.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8, frameon=False
     )
+    return canvas
+
+
+def steps(evidence: Evidence) -> Figure:
+    """Draw the error after training with 5, 10, 20 inner steps, on minibatches that return and fresh ones."""
+    canvas, (axes,) = figure(height=2.7)
+    shift = 0.94
+    for name in ("maml", "reptile"):
+        look = LOOKS[name]
+        for minibatches, filled in (("returning", True), ("fresh", False)):
+            found = [interval(evidence.errors(name, minibatches, k)) for k in KS]
+            axes.errorbar(
+                [k * shift for k in KS],
+                [one.mean for one in found],
+                yerr=[[one.mean - one.low for one in found], [one.high - one.mean for one in found]],
+                color=look.color,
+                linestyle="-" if filled else ":",
+                marker=look.marker,
+                markerfacecolor=look.color if filled else "white",
+                capsize=3,
+                label=f"{look.label}, {minibatches}",
+            )
+            shift += 0.04
+    axes.set(
+        xlabel="inner steps $k$ in training",
+        ylabel="mean squared error\nafter 10 gradient steps",
+        xscale="log",
+        ylim=(0, None),
+    )
+    axes.set_xticks(KS, [str(k) for k in KS], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.legend(ncols=2)
     return canvas
 
 

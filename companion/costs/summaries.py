@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -38,11 +37,13 @@ class Evidence:
         costs: one row per network, k and method, as `benchmarks/costs.csv` holds them.
         noise: one row per φ, seed, way to draw minibatches, k and method, as `benchmarks/variance.csv`.
         runs: the result of `COSTS`.
+        characters: the result of `OMNIGLOT_COSTS`.
     """
 
     costs: pd.DataFrame
     noise: pd.DataFrame
     runs: Result
+    characters: Result
 
     @classmethod
     def load(cls, results: Path, budget: str, costs: Path, noise: Path) -> Evidence:
@@ -54,8 +55,8 @@ class Evidence:
         for path, flag in ((costs, "--costs"), (noise, "--noise")):
             if not path.is_file():
                 raise StoreError(f"{path} is missing; run python benchmarks/costs.py {flag} {path}")
-        stored = load_result(results / "sine-costs" / budget)
-        return cls(pd.read_csv(costs), pd.read_csv(noise), stored)
+        stored = (load_result(results / name / budget) for name in ("sine-costs", "omniglot-costs"))
+        return cls(pd.read_csv(costs), pd.read_csv(noise), *stored)
 
     def of(self, network: str, method: str, column: str) -> pd.Series:
         """Return a column of one method on one network, by k."""
@@ -187,43 +188,3 @@ def gradients_per_step() -> dict[str, float]:
         TRAINED[config.algorithm]: operations(partial(train, family, [config])) / one
         for config in runs(tuple(TRAINED), COMMON_K, 1, (0,))
     }
-
-
-def growth_table(evidence: Evidence, network: str, methods: Sequence[str]) -> pd.DataFrame:
-    """Return what one more inner step costs: milliseconds, memory in units of the weights, operations.
-
-    Args:
-        evidence: the measurements.
-        network: "sine" or "Omniglot".
-        methods: the rows.
-    """
-    rows = []
-    for method in methods:
-        time = evidence.per_step(network, method, "seconds")
-        flop = evidence.per_step(network, method, "megaflop")
-        rows.append(
-            {
-                "one more step": method,
-                "ms": f"{Interval(*(1e3 * v for v in time)):.{2 if network == 'sine' else 0}f}",
-                "exponent": f"{evidence.exponent(network, method):.2f}",
-                "memory, in weights": f"{evidence.weights_per_step(network, method).mean:.1f}",
-                "million operations": f"{flop.mean:.3g}",
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def noise_table(evidence: Evidence, place: str, minibatches: str, ks: Sequence[int]) -> pd.DataFrame:
-    """Return, per method, the median over seeds of the tasks that a meta-gradient must be averaged over.
-
-    Where one seed's signal cannot be told from zero, the cell says so.
-    """
-    rows = evidence.noise[(evidence.noise.phi == place) & (evidence.noise.minibatches == minibatches)]
-    table = []
-    for method in (PRODUCTS, FOMAML, REPTILE, IMPLICIT):
-        cells: dict[str, object] = {"method": "MAML" if method == PRODUCTS else method}
-        for k in ks:
-            values = rows[(rows.method == method) & (rows.k == k)].tasks_needed.to_numpy()
-            cells[f"k = {k}"] = f"{np.median(values):.2g}" if np.isfinite(values).all() else "no signal"
-        table.append(cells)
-    return pd.DataFrame(table)

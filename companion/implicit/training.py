@@ -12,7 +12,7 @@ gradients then keep what they have found, or g_k itself, FOMAML's gradient, if t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,7 +87,7 @@ def mean_of(losses: Sequence[Any]) -> Loss:
     inputs, targets = (
         torch.cat([getattr(loss, name) for loss in losses], 1) for name in ("inputs", "targets")
     )
-    return MinibatchLoss(first.model, first.criterion, inputs, targets)
+    return replace(first, inputs=inputs, targets=targets)
 
 
 def implicit_of(

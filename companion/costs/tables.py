@@ -1,0 +1,76 @@
+"""Tables of the page on costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from companion.costs.summaries import TRAINED, Evidence
+from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE
+from companion.intervals import Interval, interval
+
+
+def growth_table(evidence: Evidence, network: str, methods: Sequence[str]) -> pd.DataFrame:
+    """Return what one more inner step costs: milliseconds, memory in units of the weights, operations.
+
+    Args:
+        evidence: the measurements.
+        network: "sine" or "Omniglot".
+        methods: the rows.
+    """
+    rows = []
+    for method in methods:
+        time = evidence.per_step(network, method, "seconds")
+        flop = evidence.per_step(network, method, "megaflop")
+        rows.append(
+            {
+                "one more step": method,
+                "ms": f"{Interval(*(1e3 * v for v in time)):.{2 if network == 'sine' else 0}f}",
+                "exponent": f"{evidence.exponent(network, method):.2f}",
+                "memory, in weights": f"{evidence.weights_per_step(network, method).mean:.1f}",
+                "million operations": f"{flop.mean:.3g}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def noise_table(evidence: Evidence, place: str, minibatches: str, ks: Sequence[int]) -> pd.DataFrame:
+    """Return, per method, the median over seeds of the tasks that a meta-gradient must be averaged over.
+
+    Where one seed's signal cannot be told from zero, the cell says so.
+    """
+    rows = evidence.noise[(evidence.noise.phi == place) & (evidence.noise.minibatches == minibatches)]
+    table = []
+    for method in (PRODUCTS, FOMAML, REPTILE, IMPLICIT):
+        cells: dict[str, object] = {"method": "MAML" if method == PRODUCTS else method}
+        for k in ks:
+            values = rows[(rows.method == method) & (rows.k == k)].tasks_needed.to_numpy()
+            cells[f"k = {k}"] = f"{np.median(values):.2g}" if np.isfinite(values).all() else "no signal"
+        table.append(cells)
+    return pd.DataFrame(table)
+
+
+def characters_table(evidence: Evidence, mode: str = "transductive") -> pd.DataFrame:
+    """Return, per method on Omniglot, what an outer step and all of training take, and the accuracy bought.
+
+    Args:
+        evidence: the runs and the times.
+        mode: "transductive" or "inductive".
+    """
+    result = evidence.characters
+    accuracy, steps = result.tables["accuracy"], result.provenance["config"]["budget"]["iterations"]
+    rows = []
+    for name, method in TRAINED.items():
+        of = accuracy[(accuracy.method == name) & (accuracy["mode"] == mode)]
+        seconds = float(evidence.of("training, characters", method, "seconds").iloc[0])
+        rows.append(
+            {
+                "method": "MAML" if method == PRODUCTS else method,
+                "ms per outer step": f"{1e3 * seconds:.0f}",
+                "seconds in all": f"{steps * seconds:.0f}",
+                "accuracy (%)": f"{interval(of.accuracy.to_numpy()):.1f}",
+            }
+        )
+    return pd.DataFrame(rows)
