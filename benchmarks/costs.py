@@ -47,6 +47,7 @@ from metalib.tasks.sine import Sine
 from metalib.training import TrainingConfig, train
 
 KS = (1, 2, 4, 8, 16, 32, 64)
+NOISE_KS = (1, 4, 16, 64)
 ALPHA = 1e-4
 STRENGTH = {"sine": 12.5, "Omniglot": 2_000.0}
 REPEATS = {"sine": 9, "Omniglot": 3}
@@ -149,7 +150,7 @@ def noise() -> pd.DataFrame:
         config = runs(("reptile",), COMMON_K, TRAINED, (seed,))[0]
         places = {"random": Sine().initialize(seed), "trained": train(Sine(), [config]).phi}
         for place, phi in places.items():
-            table = noise_against_k(phi, KS, TASKS, 1_000 + seed)
+            table = noise_against_k(phi, NOISE_KS, TASKS, 1_000 + seed)
             table.insert(0, "phi", place)
             table.insert(1, "seed", seed)
             tables.append(table)

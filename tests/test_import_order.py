@@ -55,13 +55,7 @@ FLOORS = {
     "companion.personalization": ["writers", "upright", "experiment", "claims", "figures", "summaries"],
     "companion.implicit": ["linear_systems", "meta_gradient", "expansion", "training"],
     "companion.costs": [
-        "ways",
-        "coefficients",
-        "experiment",
-        "omniglot",
-        "variance",
-        "summaries",
-        "claims",
+        *("ways", "coefficients", "experiment", "omniglot", "variance", "summaries", "tables", "claims"),
         "figures",
     ],
     "companion.descendants": [

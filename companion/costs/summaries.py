@@ -37,13 +37,11 @@ class Evidence:
         costs: one row per network, k and method, as `benchmarks/costs.csv` holds them.
         noise: one row per φ, seed, way to draw minibatches, k and method, as `benchmarks/variance.csv`.
         runs: the result of `COSTS`.
-        characters: the result of `OMNIGLOT_COSTS`.
     """
 
     costs: pd.DataFrame
     noise: pd.DataFrame
     runs: Result
-    characters: Result
 
     @classmethod
     def load(cls, results: Path, budget: str, costs: Path, noise: Path) -> Evidence:
@@ -55,8 +53,8 @@ class Evidence:
         for path, flag in ((costs, "--costs"), (noise, "--noise")):
             if not path.is_file():
                 raise StoreError(f"{path} is missing; run python benchmarks/costs.py {flag} {path}")
-        stored = (load_result(results / name / budget) for name in ("sine-costs", "omniglot-costs"))
-        return cls(pd.read_csv(costs), pd.read_csv(noise), *stored)
+        stored = load_result(results / "sine-costs" / budget)
+        return cls(pd.read_csv(costs), pd.read_csv(noise), stored)
 
     def of(self, network: str, method: str, column: str) -> pd.Series:
         """Return a column of one method on one network, by k."""

@@ -10,6 +10,7 @@ import pandas as pd
 from companion.costs.summaries import TRAINED, Evidence
 from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE
 from companion.intervals import Interval, interval
+from companion.results import Result
 
 
 def growth_table(evidence: Evidence, network: str, methods: Sequence[str]) -> pd.DataFrame:
@@ -52,14 +53,14 @@ def noise_table(evidence: Evidence, place: str, minibatches: str, ks: Sequence[i
     return pd.DataFrame(table)
 
 
-def characters_table(evidence: Evidence, mode: str = "transductive") -> pd.DataFrame:
+def characters_table(evidence: Evidence, result: Result, mode: str = "transductive") -> pd.DataFrame:
     """Return, per method on Omniglot, what an outer step and all of training take, and the accuracy bought.
 
     Args:
-        evidence: the runs and the times.
+        evidence: the times.
+        result: of `OMNIGLOT_COSTS`.
         mode: "transductive" or "inductive".
     """
-    result = evidence.characters
     accuracy, steps = result.tables["accuracy"], result.provenance["config"]["budget"]["iterations"]
     rows = []
     for name, method in TRAINED.items():
