@@ -170,9 +170,12 @@ def slope(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Interval:
     from scipy import stats
 
     require(len(x) >= 3, f"there are {len(x)} points; a slope with an interval needs at least 3")
-    found = stats.linregress(x, y)
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, df=len(x) - 2)) * float(found.stderr)
-    return Interval(float(found.slope), float(found.slope) - half, float(found.slope) + half)
+    away = x - x.mean()
+    found = float(away @ y / (away @ away))
+    left = y - y.mean() - found * away
+    error = float(np.sqrt(left @ left / (len(x) - 2) / (away @ away)))
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, df=len(x) - 2)) * error
+    return Interval(found, found - half, found + half)
 
 
 @cache

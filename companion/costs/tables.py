@@ -48,7 +48,9 @@ def noise_table(evidence: Evidence, place: str, minibatches: str, ks: Sequence[i
         cells: dict[str, object] = {"method": "MAML" if method == PRODUCTS else method}
         for k in ks:
             values = rows[(rows.method == method) & (rows.k == k)].tasks_needed.to_numpy()
-            cells[f"k = {k}"] = f"{np.median(values):.2g}" if np.isfinite(values).all() else "no signal"
+            cells[f"k = {k}"] = (
+                f"{float(f'{np.median(values):.2g}'):,.0f}" if np.isfinite(values).all() else "no signal"
+            )
         table.append(cells)
     return pd.DataFrame(table)
 
