@@ -88,7 +88,7 @@ def steps(evidence: Evidence) -> Figure:
 
 
 def bought(curves: pd.DataFrame) -> Figure:
-    """Draw the error on unseen tasks against seconds and against operations, one curve per method.
+    """Draw the error on unseen tasks against seconds and against operations: mean and interval over seeds.
 
     Args:
         curves: `Evidence.curves`.
@@ -97,18 +97,21 @@ def bought(curves: pd.DataFrame) -> Figure:
     prices = (("seconds", "processor seconds"), ("gradients", "operations (gradients of a minibatch)"))
     for place, (price, label) in zip(axes, prices, strict=True):
         for method, rows in curves.groupby("method"):
-            over = rows.groupby("iteration").agg({price: "mean", "mse": "mean"})
+            at = rows.groupby("iteration")[price].mean()
+            found = [interval(group.to_numpy()) for _, group in rows.groupby("iteration").mse]
             look = LOOK_OF[str(method)]
             name = "MAML" if method == PRODUCTS else look.label
             place.plot(
-                over[price],
-                over.mse,
+                at,
+                [one.mean for one in found],
                 color=look.color,
                 linestyle=look.line,
                 marker=look.marker,
                 markevery=4,
                 label=name,
             )
+            low, high = [max(one.low, 1e-3) for one in found], [one.high for one in found]
+            place.fill_between(at, low, high, color=look.color, alpha=0.15, linewidth=0)
         place.set(xlabel=label, xscale="log", yscale="log")
     axes[0].set_ylabel("mean squared error\nafter 10 gradient steps")
     axes[0].legend()
