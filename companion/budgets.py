@@ -216,6 +216,7 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "late-gradients": LATE_GRADIENTS,
     "sine-equal-k": _EQUAL_K,
     "sine-costs": _COSTS,
+    "sine-implicit": _COSTS,
     "omniglot-costs": _OMNIGLOT_COSTS,
     "moving-layers": MOVING_LAYERS,
     "moving-layers-maml": MOVING_LAYERS_MAML,

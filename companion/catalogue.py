@@ -56,6 +56,7 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         late_gradients.LATE_GRADIENTS_GLYPHS,
         sine.EQUAL_K,
         costs.COSTS,
+        costs.IMPLICIT,
         characters.OMNIGLOT_COSTS,
         characters.OMNIGLOT_COSTS_GLYPHS,
         moving_layers.MOVING_LAYERS,

@@ -32,6 +32,8 @@ ALPHA = 0.02
 COMMON_K = 5
 STRENGTH = 1 / ((COMMON_K - 1) * ALPHA)
 """λ with which the exact solution has MAML's weight of AvgGradInner."""
+STRONGER = (25.0, 50.0)
+"""λ of further runs, set after those with `STRENGTH` had diverged."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,10 @@ class Watch:
         return np.concatenate([errors[:, :, -1].mean(1)[:, None], solver], 1)
 
 
-def runs(algorithms: Sequence[str], k: int, iterations: int, seeds: Sequence[int]) -> list[TrainingConfig]:
-    """Return the runs of several methods, with what they share."""
+def runs(
+    algorithms: Sequence[str], k: int, iterations: int, seeds: Sequence[int], strength: float = STRENGTH
+) -> list[TrainingConfig]:
+    """Return the runs of several methods, with what they share; λ is implicit MAML's."""
     shared: dict[str, Any] = {
         "k": k,
         "alpha": ALPHA,
@@ -92,7 +96,7 @@ def runs(algorithms: Sequence[str], k: int, iterations: int, seeds: Sequence[int
         "epsilon": ADAM_STEP,
     }
     return [
-        ImplicitConfig(seed=seed, strength=STRENGTH, **shared)
+        ImplicitConfig(seed=seed, strength=strength, **shared)
         if name == "imaml"
         else TrainingConfig(algorithm=name, seed=seed, **shared)
         for name in algorithms
@@ -134,4 +138,28 @@ COSTS = Experiment(
     "All methods at one k, and MAML at many steps, with minibatches that return and with fresh ones",
     BUDGETS["sine-costs"],
     _units,
+)
+
+
+def _implicit_units(budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit[Sine], ...]:
+    record, watch = RecordAdaptation(budget.evaluation_tasks), Watch(math.ceil(budget.evaluation_tasks / 3))
+    return tuple(
+        Unit(
+            f"pull-{strength:g}",
+            Sine(),
+            tuple(runs(("imaml",), COMMON_K, budget.iterations, seeds, strength)),
+            record,
+            watch,
+            {"pull": strength},
+        )
+        for strength in STRONGER
+    )
+
+
+IMPLICIT = Experiment(
+    "sine-implicit",
+    "Implicit MAML with stronger pulls, else as in sine-costs",
+    BUDGETS["sine-implicit"],
+    _implicit_units,
+    on_divergence="record",
 )
