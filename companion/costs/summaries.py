@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from companion.costs.experiment import COMMON_K, runs
+from companion.costs.experiment import COMMON_K, STRONGER, runs
 from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE, operations
 from companion.intervals import LEVEL, UNMEASURED, Interval, interval
 from companion.results import Result, load_result
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FROM_K = 4
 """Growth is fitted from here on: below, what does not depend on k weighs too much."""
+PULL = STRONGER[0]
+"""λ of the runs of implicit MAML that others are compared with."""
 TRAINED = {"maml": PRODUCTS, "fomaml": FOMAML, "reptile": REPTILE, "imaml": IMPLICIT}
 """What readers call the methods that were trained with."""
 
@@ -37,11 +39,13 @@ class Evidence:
         costs: one row per network, k and method, as `benchmarks/costs.csv` holds them.
         noise: one row per φ, seed, way to draw minibatches, k and method, as `benchmarks/variance.csv`.
         runs: the result of `COSTS`.
+        stronger: the result of `IMPLICIT`, implicit MAML with stronger pulls.
     """
 
     costs: pd.DataFrame
     noise: pd.DataFrame
     runs: Result
+    stronger: Result
 
     @classmethod
     def load(cls, results: Path, budget: str, costs: Path, noise: Path) -> Evidence:
@@ -53,8 +57,8 @@ class Evidence:
         for path, flag in ((costs, "--costs"), (noise, "--noise")):
             if not path.is_file():
                 raise StoreError(f"{path} is missing; run python benchmarks/costs.py {flag} {path}")
-        stored = load_result(results / "sine-costs" / budget)
-        return cls(pd.read_csv(costs), pd.read_csv(noise), stored)
+        runs, stronger = (load_result(results / name / budget) for name in ("sine-costs", "sine-implicit"))
+        return cls(pd.read_csv(costs), pd.read_csv(noise), runs, stronger)
 
     def of(self, network: str, method: str, column: str) -> pd.Series:
         """Return a column of one method on one network, by k."""
@@ -124,9 +128,14 @@ class Evidence:
         return f"{config['budget']['iterations']:,} outer iterations, {len(config['seeds'])} seeds"
 
     def curves(self) -> pd.DataFrame:
-        """Return `mse` against `iteration`, `seconds` and `gradients` at k = 5, per `method` and `seed`."""
-        history = self.runs.tables["history"]
-        chosen = history[(history.k == COMMON_K) & (history.minibatches == "returning")]
+        """Return `mse` against `iteration`, `seconds` and `gradients` at k = 5, per `method` and `seed`.
+
+        Implicit MAML has the pull `PULL`, as it diverges with the one that it shares a reach with MAML at.
+        """
+        history, stronger = self.runs.tables["history"], self.stronger.tables["history"]
+        common = (history.k == COMMON_K) & (history.minibatches == "returning")
+        others = history[common & (history.algorithm != "imaml")]
+        chosen = pd.concat([others, stronger[stronger["pull"] == PULL]])
         chosen = chosen.assign(method=chosen.algorithm.map(TRAINED))
         seconds = self.of_training()
         return chosen.assign(

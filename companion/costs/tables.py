@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from companion.costs.experiment import ALPHA, COMMON_K, STRENGTH, STRONGER
 from companion.costs.summaries import TRAINED, Evidence
 from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE
+from companion.implicit.expansion import predicted_implicit_coefficients
 from companion.intervals import Interval, interval
 from companion.results import Result
+from metalib.tasks.sine import zero_function_error
 
 
 def growth_table(evidence: Evidence, network: str, methods: Sequence[str]) -> pd.DataFrame:
@@ -74,6 +77,36 @@ def characters_table(evidence: Evidence, result: Result, mode: str = "transducti
                 "ms per outer step": f"{1e3 * seconds:.0f}",
                 "seconds in all": f"{steps * seconds:.0f}",
                 "accuracy (%)": f"{interval(of.accuracy.to_numpy()):.1f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def pulls_table(evidence: Evidence) -> pd.DataFrame:
+    """Return, per λ of implicit MAML, its AvgGradInner, the error, and how its solver did at the end."""
+    rows = []
+    for strength in (STRENGTH, *STRONGER):
+        stored = evidence.runs if strength == STRENGTH else evidence.stronger
+        tables = {
+            name: table[table.algorithm == "imaml"]
+            if stored is evidence.runs
+            else table[(table["pull"] == strength) & (table.algorithm == "imaml")]
+            for name, table in stored.tables.items()
+        }
+        scored, history = tables["adaptation"], tables["history"]
+        errors = scored[(scored.points == "whole") & (scored.step == 10)].mse.to_numpy()
+        end = history[history.iteration == history.iteration.max()]
+        share = predicted_implicit_coefficients(COMMON_K, ALPHA, strength).ratio / ALPHA
+        # An error above that of the zero function: worse than not to adapt.
+        diverged = errors.max() > zero_function_error()
+        rows.append(
+            {
+                "λ": f"{strength:g}",
+                "AvgGradInner, in α": f"{share:.1f}",
+                "error": "diverged" if diverged else f"{interval(errors):.2f}",
+                "solver steps": f"{end.solver_steps.mean():.1f}",
+                "residual": f"{end.solver_residual.mean():.1g}",
+                "tasks that curve downward": f"{end.bent.mean():.0%}",
             }
         )
     return pd.DataFrame(rows)

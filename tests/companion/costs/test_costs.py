@@ -11,7 +11,7 @@ from companion.costs import claims, figures
 from companion.costs.coefficients import shares
 from companion.costs.experiment import COSTS, FreshSine
 from companion.costs.summaries import Evidence, gradients_per_step, slope
-from companion.costs.tables import characters_table, growth_table, noise_table
+from companion.costs.tables import characters_table, growth_table, noise_table, pulls_table
 from companion.costs.variance import meta_gradients, summarize
 from companion.costs.ways import (
     FOMAML,
@@ -166,22 +166,35 @@ def evidence(time=1.0, memory=1.0, noise=-1.0, error=0.0):
             "algorithm": name, "minibatches": minibatches, "k": k, "seed": seed, "points": "whole",
             "step": 10, "mse": value + 0.001 * rng.normal(),
         }
-        for name in ("maml", "reptile") for (minibatches, k), value in errors.items() for seed in range(3)
+        for name in ("maml", "reptile", "imaml")
+        for (minibatches, k), value in errors.items() for seed in range(3)
     ]  # fmt: skip
     history = [
         {
             "algorithm": name, "minibatches": "returning", "k": 5, "seed": seed,
-            "iteration": i, "mse": 1 / i + 0.001 * rng.normal(),
+            "iteration": i, "mse": 1 / i + 0.001 * rng.normal(), "solver_steps": 5, "solver_residual": 1,
+            "bent": 0.5,
         }
         for name in ("maml", "fomaml", "reptile", "imaml") for seed in range(3) for i in (100, 200, 300)
     ]  # fmt: skip
     config = {"budget": {"iterations": 300}, "seeds": [0, 1, 2]}
     tables = {"adaptation": pd.DataFrame(adaptation), "history": pd.DataFrame(history)}
+    solver = {"solver_steps": 5.0, "solver_residual": 0.1, "bent": 0.5}
+    stronger = {
+        name: pd.concat(
+            table[(table.algorithm == "maml") & (table.k == 5) & (table.minibatches == "returning")]
+            .drop(columns=["k", "minibatches"])
+            .assign(algorithm="imaml", pull=pull, **solver)
+            for pull in (25.0, 50.0)
+        )
+        for name, table in tables.items()
+    }
     rows += [{"network": "training, characters", "k": 3, "method": m, "seconds": 0.1} for m in WAYS]
     return Evidence(
         pd.DataFrame(rows),
         pd.DataFrame(noisy),
         Result(tables, provenance={"config": config}),
+        Result(stronger),
     )
 
 
@@ -215,6 +228,9 @@ def test_tables_and_figures_of_the_evidence_name_every_method():
     given = evidence()
     assert list(growth_table(given, "sine", WAYS)["one more step"]) == list(WAYS)
     assert list(noise_table(given, "random", "fresh", (4, 64)).method) == ["MAML", *WAYS[2:]]
+    pulls = pulls_table(given)
+    assert list(pulls["λ"]) == ["12.5", "25", "50"]
+    assert list(pulls["AvgGradInner, in α"]) == ["6.7", "3.9", "2.0"]
     assert len(figures.growth(given, "sine", "random").axes) == 3
     assert len(figures.bought(given.curves()).axes) == 2
     assert len(figures.steps(given).axes[0].lines) >= 4
