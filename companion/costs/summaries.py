@@ -106,15 +106,17 @@ class Evidence:
         values = np.log((wide[many] / wide[few]).to_numpy())
         return interval(values) if np.isfinite(values).all() else UNMEASURED
 
-    def errors(self, algorithm: str, minibatches: str, k: int) -> Float[np.ndarray, " seeds"]:
-        """Return the error after 10 gradient steps at the end of training, one per seed."""
+    def errors(
+        self, algorithm: str, minibatches: str, k: int, steps: int = 10
+    ) -> Float[np.ndarray, " seeds"]:
+        """Return the error after some gradient steps, 10 by default, at the end of training; one per seed."""
         rows = self.runs.tables["adaptation"]
         chosen = rows[
             (rows.algorithm == algorithm)
             & (rows.minibatches == minibatches)
             & (rows.k == k)
             & (rows.points == "whole")
-            & (rows.step == 10)
+            & (rows.step == steps)
         ]
         require(
             len(chosen) > 0, f"no run of {algorithm} with {minibatches} minibatches and k = {k} is stored"
