@@ -27,14 +27,14 @@ def growth_table(evidence: Evidence, network: str, methods: Sequence[str]) -> pd
     rows = []
     for method in methods:
         time = evidence.per_step(network, method, "seconds")
-        flop = evidence.per_step(network, method, "megaflop")
+        flop = evidence.per_step(network, method, "megaflop").mean
         rows.append(
             {
                 "one more step": method,
-                "ms": f"{Interval(*(1e3 * v for v in time)):.{2 if network == 'sine' else 0}f}",
+                "ms": f"{Interval(*(1e3 * v for v in time)):.{2 if network == 'sine' else 1}f}",
                 "exponent": f"{evidence.exponent(network, method):.2f}",
-                "memory, in weights": f"{evidence.weights_per_step(network, method).mean:.1f}",
-                "million operations": f"{flop.mean:.3g}",
+                "memory, in weights": f"{abs(evidence.weights_per_step(network, method).mean):.1f}",
+                "million operations": f"{flop:,.0f}" if flop > 100 else f"{flop:.2f}",
             }
         )
     return pd.DataFrame(rows)

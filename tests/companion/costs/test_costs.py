@@ -257,3 +257,12 @@ def test_a_run_of_the_experiment_learns_and_reports_its_solver(tmp_path):
     numbers = watch(Sine(), units["common-imaml"].configs[:1], phi, None, 0)
     assert numbers.shape == (1, len(watch.columns))
     assert np.isfinite(numbers).all()
+
+
+def test_claims_about_measured_costs_come_to_their_verdicts():
+    """Two of them may be decided by more seeds or repeats; then this list is to be read anew."""
+    stored = Evidence.load(
+        ROOT / "results", "laptop", ROOT / "benchmarks" / "costs.csv", ROOT / "benchmarks" / "variance.csv"
+    )
+    assert [claim.verdict for claim in claims.ledger(stored)] == [HOLDS, OPEN, OPEN, HOLDS]
+    assert [claim.verdict for claim in claims.predictions(stored)] == [OPEN, HOLDS, OPEN, FAILS]
