@@ -28,22 +28,12 @@ FLOORS = {
     "companion.sine": ["scores", "experiments", "summaries", "figures", "claims"],
     "companion.glyphs": ["rendering", "figures"],
     "companion.fewshot": [
-        *(
-            "nearest_mean",
-            "scores",
-            "settings",
-            "pretraining",
-            "table1",
-            "table2",
-            "methods",
-            "fidelity",
-            "fine_tuning",
-        ),
+        *("scores", "settings", "pretraining", "table1", "table2", "methods", "fidelity", "fine_tuning"),
         *("figures", "claims"),
     ],
     "companion.inner_gradients": [
         *("settings", "summaries", "figure3", "two_steps", "weights", "controls", "filters", "spectra"),
-        *("share", "figures", "claims"),
+        *("foretold", "share", "figures", "claims"),
     ],
     "companion.overlap": [
         *("settings", "summaries", "figure4a", "figure4b", "figure4c", "sensitivity", "late_gradients"),

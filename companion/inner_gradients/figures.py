@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from companion.inner_gradients.filters import combination_filter, fomaml_filter, maml_filter, reptile_filter
 from companion.inner_gradients.settings import Combination
 from companion.intervals import plus_minus
-from companion.style import ACCURACY, BLACK, BLUE, GRAY, GREEN, MARKERS, ORANGE, VERMILLION, figure, note_lost
+from companion.style import (
+    ACCURACY,
+    BLACK,
+    BLUE,
+    GRAY,
+    GREEN,
+    LOOKS,
+    MARKERS,
+    ORANGE,
+    VERMILLION,
+    figure,
+    note_lost,
+)
 
 CHANCE = 20.0
 """Accuracy of guessing among five classes, in percent."""
@@ -106,6 +120,30 @@ def dial(summary: pd.DataFrame, others: Mapping[str, str]) -> Figure:
         )  # fmt: skip
     axes.set(xlabel=r"$\lambda = \sum_i c_i (i - 1)$, with $\sum_i c_i = 1$", ylabel=ACCURACY)
     axes.legend()
+    return canvas
+
+
+def filters() -> Figure:
+    """Draw what updates make of the first gradient along a direction of curvature h, against αh.
+
+    On the left the paper's methods with four inner steps, each over its weight of AvgGrad; on the right the
+    dial with two steps, and MAML.
+    """
+    canvas, (methods, dial) = figure(columns=2, height=2.9, sharey=True)
+    x = np.linspace(0.0, 2.0, 201)
+    curves = {"reptile": reptile_filter(4, x) / 4, "fomaml": fomaml_filter(4, x), "maml": maml_filter(4, x)}
+    for name, y in curves.items():
+        look = LOOKS[name]
+        methods.plot(x, y, color=look.color, linestyle=look.line, label=look.label)
+    for value, color, line in ((0.5, BLUE, "-"), (1.0, ORANGE, "--"), (2.0, VERMILLION, ":")):
+        y = combination_filter((1.0 - value, value), x)
+        dial.plot(x, y, color=color, linestyle=line, label=f"λ = {value:g}")
+    dial.plot(x, maml_filter(2, x), color=GREEN, linestyle="-.", label="MAML")
+    for axes, title in ((methods, "four inner steps"), (dial, "two inner steps")):
+        axes.axhline(0.0, color=BLACK, linewidth=0.8)
+        axes.set(xlabel="αh, step size times curvature", title=title, ylim=(-1.6, 1.1))
+        axes.legend(loc="lower left")
+    methods.set_ylabel("update over first gradient")
     return canvas
 
 

@@ -1,11 +1,16 @@
 """Exact filters: what updates make of a direction of curvature h, when all minibatches are one quadratic."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from companion.inner_gradients import filters as of
+from companion.inner_gradients import spectra
+from companion.inner_gradients.foretold import FAILING, foretold
 from companion.inner_gradients.spectra import flat, largest_curvatures, looked_at, unflat
+from companion.results import Result
+from companion.verdicts import FAILS, HOLDS, OPEN
 from metalib.inner import inner_loop
 from metalib.meta_gradients import combination
 from metalib.methods import METHODS
@@ -102,3 +107,37 @@ def test_a_loss_that_is_lost_is_counted_and_has_no_numbers():
     looked = looked_at([lambda params: params["w"].sum()[None] * float("nan")], phi, ALPHA)
     assert looked[-1] == 1
     assert np.isnan(looked[:-1]).all()
+
+
+def made_up(start, later, slope):
+    """Three seeds whose αh_1 is `start` at random weights, and `later[curve]` after 100 and 200."""
+    curves = (*spectra.FOLLOWED, "maml")
+    rows = [
+        {"curve": curve, "seed": seed, "iteration": i, "alpha_h_1": later.get(curve, 0.4) + 0.01 * seed}
+        for curve in curves
+        for seed in range(3)
+        for i in (100, 200)
+    ]
+    begun = [
+        {
+            "curve": "dial0",
+            "seed": seed,
+            "iteration": 0,
+            "alpha_h_1": start + 0.01 * seed,
+            "slope_1": slope + 0.01 * seed,
+        }
+        for seed in range(3)
+    ]
+    return Result({"history": pd.DataFrame(rows), "start": pd.DataFrame(begun)})
+
+
+def test_what_was_foretold_of_curvature_is_judged_by_intervals():
+    climbing = dict.fromkeys(FAILING, 1.5)
+    as_said = made_up(0.9, climbing, 0.1)
+    assert list(foretold(as_said).it) == [HOLDS] * 4
+    steep = foretold(made_up(6.0, climbing, 0.1))
+    assert list(steep.it) == [FAILS, FAILS, HOLDS, HOLDS]
+    level = foretold(made_up(0.9, {}, 0.1))
+    assert list(level.it) == [HOLDS, HOLDS, OPEN, FAILS], "λ = 2 goes downhill at 0.4"
+    lost = foretold(made_up(0.9, {"dial2": np.nan, "difference": 1.5, "4-like-maml": 1.5}, 0.1))
+    assert list(lost.it) == [HOLDS, HOLDS, OPEN, OPEN]
