@@ -28,7 +28,17 @@ FLOORS = {
     "companion.sine": ["scores", "experiments", "summaries", "figures", "claims"],
     "companion.glyphs": ["rendering", "figures"],
     "companion.fewshot": [
-        *("scores", "settings", "pretraining", "table1", "table2", "methods", "fidelity", "fine_tuning"),
+        *(
+            "nearest_mean",
+            "scores",
+            "settings",
+            "pretraining",
+            "table1",
+            "table2",
+            "methods",
+            "fidelity",
+            "fine_tuning",
+        ),
         *("figures", "claims"),
     ],
     "companion.inner_gradients": [

@@ -1,9 +1,12 @@
 """Section 5.1 beyond small steps: the gradient inner product, training, the reach of the series, kinks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from companion.avg_grad_inner.claims import leads, risen
 from companion.avg_grad_inner.training import (
     FAMILY,
     K,
@@ -16,9 +19,12 @@ from companion.avg_grad_inner.training import (
 )
 from companion.expansion.problems import omniglot_problem, sine_problem
 from companion.expansion.regime import kinks, local_order, remainder_map, training_settings
+from companion.results import load_result
 from metalib.derivatives import gradient, hvp
 from metalib.params import add_scaled, norm, subtract
 from tests.tolerances import ROUNDOFF, SLOPE
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +92,26 @@ def test_update_heads_for_the_joint_minimum_first_and_for_the_inner_product_late
     assert table.loc[0, "cos inner"] < 0.0
     assert table.loc[100, "cos inner"] > 0.7
     assert table.loc[100, "cos avg_grad"] < 0.6
+
+
+@pytest.fixture(scope="module")
+def course():
+    return load_result(RESULTS / "inner-product" / "laptop").tables["course"]
+
+
+def test_in_five_stored_seeds_each_method_ends_with_a_larger_inner_product(course):
+    found = risen(course)
+    assert set(found) == {"reptile", "fomaml", "maml"}
+    assert course.seed.nunique() == 5
+    assert all(difference.low > 0 for both in found.values() for difference in both)
+
+
+def test_whether_avg_grad_inner_leads_at_every_later_look_is_not_decided(course):
+    start, *later = leads(course).values()
+    assert start.low > 0
+    assert len(later) == 10
+    assert all(lead.mean < 0 for lead in later)
+    assert sum(lead.high < 0 for lead in later) == 6
 
 
 def test_update_is_the_prediction_when_alpha_is_small(probe):
