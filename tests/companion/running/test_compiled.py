@@ -189,12 +189,16 @@ def test_training_compiled_ends_where_it_ends_plain_and_each_goes_on_with_the_ot
     assert capsys.readouterr().err == ""
 
 
-@needs_compiler
-def test_an_experiment_compiled_has_the_same_identity_and_numbers(tmp_path):
+def test_an_experiment_compiled_has_the_same_identity_and_numbers(tmp_path, monkeypatch):
+    """The code is traced, and run as it is: what a compiler makes of it, the test above shows."""
+    steps = []
+    monkeypatch.setattr(room, "obstacle", lambda device: "")
+    monkeypatch.setattr(torch, "compile", lambda code, dynamic: (steps.append(code), code)[1])
     budget = {"tiny": Budget(2, 1)}
     experiment = replace(SWEEP, budgets=budget, units=lambda b, s: SWEEP.units(b, s)[:1])
     plain = runner.run(experiment, "tiny", seeds=(0,), results=tmp_path / "plain")
     fast = runner.run(replace(experiment, compile="yes"), "tiny", seeds=(0,), results=tmp_path / "fast")
+    assert len(steps) == 1
     assert fast.provenance["config"] == plain.provenance["config"]
     for name, table in plain.tables.items():
         pd.testing.assert_frame_equal(fast.tables[name], table, rtol=FLOAT32)
