@@ -7,6 +7,8 @@ import pytest
 
 from companion.fewshot import fidelity, table2
 from companion.fewshot import methods as table2_methods
+from companion.fewshot.claims import Evidence
+from companion.fewshot.fine_tuning import GRID
 from companion.results import load_result
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -116,3 +118,13 @@ def test_pretrained_features_are_as_good_as_meta_learned_ones_unless_they_are_fi
     assert max(reptile.low, nearest.low) < min(reptile.high, nearest.high)
     for name in ("pretraining", "pretraining-head"):
         assert one_shot.loc[name, "high"] < reptile.low - 20
+
+
+def test_the_best_fine_tuning_of_the_grid_is_far_behind_reptile(stored):
+    """s7-finetune: 36 settings, of which validation classes choose."""
+    tried = load_result(RESULTS / "fine-tuning" / BUDGET).tables["accuracy"]
+    assert (tried[["classes", "mode"]].value_counts()["validation", "transductive"]) == 3 * len(GRID)
+    evidence = Evidence.load(RESULTS, BUDGET)
+    assert evidence.best_fine_tuning.high < -20
+    best = tried.query("classes == 'test' and mode == 'transductive' and tuned == 'head'")
+    assert set(best.alpha) == {0.01}, "inside the grid, not at its edge"
