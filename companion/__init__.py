@@ -28,6 +28,7 @@ only from those above it in this list:
     pitfalls         mistakes, written out so that they can be seen failing
     scaling          what many workers cost
     personalization  writers as clients who fine-tune one model
+    speed            metalib beside other libraries
     slides           key figures, 16:9 with large type
     catalogue        all experiments by name
     remaking         a result made again from its provenance

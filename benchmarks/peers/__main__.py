@@ -14,7 +14,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
@@ -33,7 +33,8 @@ ONE_THREAD = {
     "TORCHINDUCTOR_COMPILE_THREADS": "1",
 }
 ITERATIONS = 100
-ROUNDS = {"machine": 21, "maml": 21, "reptile": 21, "omniglot": 15, "gradient": 15, "hvp": 15, "training": 7}
+ROUNDS = {"machine": 21, "maml": 21, "reptile": 21, "omniglot": 15, "hvp": 15, "training": 6}
+ORDER = ("machine", "maml", "reptile", "omniglot", "gradient", "hvp", "training")
 PACKAGES = ("torch", "higher", "torchopt", "jax", "jaxlib", "optax", "numpy")
 
 
@@ -46,7 +47,6 @@ def cases() -> dict[str, Callable[[], dict[str, Any]]]:
         "maml": lambda: {"25 tasks": work.sine_batch()},
         "reptile": lambda: {"25 tasks": work.sine_batch()},
         "omniglot": lambda: {f"{runs} run{'s' * (runs > 1)}": work.omniglot_images(runs) for runs in (1, 4)},
-        "gradient": lambda: points,
         "hvp": lambda: points,
         "training": lambda: {f"12 runs, {ITERATIONS} iterations": work.sine_training(ITERATIONS)},
     }
@@ -62,11 +62,17 @@ def rows_of(name: str, rounds: int) -> Iterator[dict[str, Any]]:
     if name == "machine":
         yield from timing.rates(rounds, 25 * costs.size_of(work.sine_batch().phi))
         return
-    peers = [peer for peer in timing.available() if name in peer.works]
+    installed = timing.available()
+    names = ("gradient", "hvp") if name == "hvp" else (name,)  # a product is told in gradients beside it
     for number, (case, task) in enumerate(cases()[name]().items()):
-        found = [*timing.require_agreement(name, task, peers)]
-        found += timing.measure(name, task, peers, rounds, np.random.default_rng(number))
-        yield from ({"work": name, "case": case, **row} for row in [*found, *costs.least(name, task)])
+        those: list[timing.Ready] = []
+        for each in names:
+            able = [*timing.ready(each, task, installed)]
+            told = [*timing.require_agreement(each, task, able), *costs.least(each, task)]
+            yield from ({"work": each, "case": case, **row} for row in told)
+            those += able
+        rng = np.random.default_rng(number)
+        yield from ({**row, "case": case} for row in timing.measure(those, rounds, rng))
 
 
 def in_process(name: str, rounds: int) -> pd.DataFrame:
@@ -127,6 +133,17 @@ def waiting() -> float:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
 
 
+def store(tables: Sequence[pd.DataFrame], folder: Path, load: tuple[float, float]) -> None:
+    """Write the rows of all works, in the order of `ORDER`, and what they were measured with."""
+    rows = pd.concat(tables)
+    rows = rows.sort_values("work", key=lambda works: works.map(ORDER.index), kind="stable")
+    short = [float(f"{value:.6g}") for value in rows.value]
+    rows = rows.assign(value=short, round=rows["round"].astype("Int64"))
+    text = rows.to_csv(index=False, lineterminator="\n").encode()
+    (folder / "peers.csv").write_bytes(text)
+    (folder / "peers.json").write_text(json.dumps(conditions(text, load), indent=1) + "\n")
+
+
 def main() -> None:
     """Measure, print medians, and store the rows."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -146,17 +163,9 @@ def main() -> None:
         print(f"== {name}", flush=True)
         table = in_process(str(name), given.rounds or ROUNDS[str(name)])
         times = table[table.quantity == "ms"]
-        print(times.groupby(["case", "library"]).value.median().round(3).to_string(), flush=True)
+        print(times.groupby(["work", "case", "library"]).value.median().round(3).to_string(), flush=True)
         tables.append(table)
-    order = {name: place for place, name in enumerate(ROUNDS)}
-    rows = pd.concat(tables).sort_values("work", key=lambda works: works.map(order), kind="stable")
-    rows = rows.assign(
-        value=[float(f"{value:.6g}") for value in rows.value], round=rows["round"].astype("Int64")
-    )
-    text = rows.to_csv(index=False, lineterminator="\n").encode()
-    (given.out / "peers.csv").write_bytes(text)
-    facts = conditions(text, (before, waiting()))
-    (given.out / "peers.json").write_text(json.dumps(facts, indent=1) + "\n")
+    store(tables, given.out, (before, waiting()))
 
 
 if __name__ == "__main__":

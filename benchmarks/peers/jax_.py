@@ -193,10 +193,9 @@ def training(work: Training) -> Entry:
         return jax.block_until_ready(stacks)
 
     def found(stacks: dict[str, Params]) -> list[Weights]:
+        # In the order of the configurations: what jit returns has its keys sorted.
         runs = [
-            {name: value[r] for name, value in phi.items()}
-            for phi in stacks.values()
-            for r in range(len(seeds))
+            {name: value[r] for name, value in stacks[m].items()} for m in configs for r in range(len(seeds))
         ]
         return shaped(runs, like)
 

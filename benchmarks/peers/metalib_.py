@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from benchmarks.peers.work import Entry, Images, Peer, Point, SineBatch, Training, Weights, one_run
-from metalib.derivatives import MinibatchLoss, cross_entropy, mean_squared_error
+from metalib.derivatives import MinibatchLoss, cross_entropy
 from metalib.derivatives import gradient as gradient_of
 from metalib.derivatives import hvp as hvp_of
 from metalib.inner import adapt, inner_loop
 from metalib.meta_gradients import maml as maml_of
-from metalib.models.mlp import mlp
 from metalib.optimizers import SGD
 from metalib.params import Params, add_scaled, mean_of_groups, repeat, subtract
+from metalib.tasks.sine import Sine
 from metalib.training.loop import train
 
 
@@ -33,7 +33,17 @@ def runs_of(stack: Params) -> list[Weights]:
 def sine_losses(work: SineBatch) -> list[MinibatchLoss]:
     """Return L_1 … L_k over the stacked tasks."""
     x, y = torch.from_numpy(work.x), torch.from_numpy(work.y)
-    return [MinibatchLoss(mlp, mean_squared_error, x[:, i], y[:, i]) for i in range(work.k)]
+    return [Sine().loss({"x": x[:, i].contiguous(), "y": y[:, i].contiguous()}) for i in range(work.k)]
+
+
+def image_losses(work: Images) -> list[MinibatchLoss]:
+    """Return L_1 … L_k over the stacked runs."""
+    images, labels = torch.from_numpy(work.images), torch.from_numpy(work.labels)
+    criterion = partial(cross_entropy, reduction="sum")
+    return [
+        MinibatchLoss(work.net, criterion, images[:, i].contiguous(), labels[:, i].contiguous())
+        for i in range(work.k)
+    ]
 
 
 def maml(work: SineBatch) -> Entry:
@@ -60,12 +70,7 @@ def reptile(work: SineBatch) -> Entry:
 
 def omniglot(work: Images) -> Entry:
     """Return φ after an outer step of Reptile, all runs as one stack."""
-    phi, images, labels = stack_of(work.phi), torch.from_numpy(work.images), torch.from_numpy(work.labels)
-    criterion = partial(cross_entropy, reduction="sum")
-    losses = [
-        MinibatchLoss(work.net, criterion, images[:, i].contiguous(), labels[:, i].contiguous())
-        for i in range(work.k)
-    ]
+    phi, losses = stack_of(work.phi), image_losses(work)
 
     def call() -> Params:
         displacement = subtract(phi, adapt(losses, phi, SGD(work.alpha)))
@@ -78,7 +83,7 @@ def point_loss(work: Point) -> MinibatchLoss:
     """Return the loss of a network on its minibatch, for a stack of one."""
     inputs, targets = torch.from_numpy(work.inputs)[None], torch.from_numpy(work.targets)[None]
     if work.net is None:
-        return MinibatchLoss(mlp, mean_squared_error, inputs, targets)
+        return Sine().loss({"x": inputs, "y": targets})
     return MinibatchLoss(work.net, partial(cross_entropy, reduction="sum"), inputs, targets)
 
 

@@ -12,16 +12,18 @@ import importlib
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.peers.work import Peer, Weights, in_double
+from benchmarks.peers.work import Entry, Peer, UnableError, Weights, in_double
 
 SAMPLE = 0.02
 TOLERANCE = 1e-4
-PEERS = ("plain", "higher_", "torchopt_", "torch_func", "jax_", "metalib_", "floor")
+PEERS = ("plain", "higher_", "torchopt_", "torch_func", "jax_", "metalib_", "metalib_compiled", "floor")
 """Files of the libraries; the first is what the others are compared with."""
 
 Row = dict[str, Any]
@@ -50,6 +52,45 @@ def available(names: Sequence[str] = PEERS, say: Callable[[str], None] = print) 
     return found
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A peer that has done a piece of work once.
+
+    Attributes:
+        peer: who.
+        work: the name of the work.
+        entry: does it again.
+        found: the weights that came out.
+        first: seconds of that first time, compiling included.
+    """
+
+    peer: Peer
+    work: str
+    entry: Entry
+    found: list[Weights]
+    first: float
+
+
+def ready(name: str, work: Any, peers: Sequence[Peer], say: Callable[[str], None] = print) -> Iterator[Ready]:
+    """Have every peer do the work once; yield those that can, and say why others cannot.
+
+    Args:
+        name: of the work, a key of `Peer.works`; peers that do not know it are passed over.
+        work: what is to be done.
+        peers: of these.
+        say: is told one line per peer that cannot.
+    """
+    for peer in peers:
+        if name in peer.works:
+            entry, results = peer.works[name](work), []
+            try:
+                first = seconds(lambda call=entry.call, to=results: to.append(call()), 1, processor_seconds)
+            except UnableError as reason:
+                say(f"{peer.name} is left out of {name}: {reason}")
+            else:
+                yield Ready(peer, name, entry, entry.found(results[0]), first)
+
+
 def deviation(found: list[Weights], expected: list[Weights]) -> float:
     """Return ‖found − expected‖ / ‖expected‖ over all weights of all runs; they are matched by name."""
     pairs = [
@@ -61,33 +102,35 @@ def deviation(found: list[Weights], expected: list[Weights]) -> float:
     return float((off / sum(float((b**2).sum()) for _, b in pairs)) ** 0.5)
 
 
-def require_agreement(name: str, work: Any, peers: Sequence[Peer]) -> Iterator[Row]:
-    """Yield how far every peer is from the first one in double precision, in double and in single precision.
+def require_agreement(name: str, work: Any, those: Sequence[Ready]) -> Iterator[Row]:
+    """Yield how far everyone is from the first one in double precision, in double and in single precision.
 
     Raises:
         DisagreementError: if one of them is further away than `TOLERANCE` in double precision. Single
-            precision decides nothing: it says how well a library rounds.
+            precision decides only where there is no other; else it says how well a library rounds.
     """
-    first = peers[0].works[name](in_double(work))
-    expected = first.found(first.call())
-    for peer in peers:
-        for precision in ("double", "single"):
-            if precision == "double":
-                with peer.double():
-                    entry = peer.works[name](in_double(work))
-                    found = entry.found(entry.call())
-            else:
-                entry = peer.works[name](work)
-                found = entry.found(entry.call())
-            if not found:
-                break
-            off = deviation(found, expected)
-            if precision == "double" and not off <= TOLERANCE:
-                raise DisagreementError(
-                    f"{peer.name} differs from {peers[0].name} by {off:.1e} in {name}, in double precision; "
-                    f"at most {TOLERANCE:g} is the same work: look for the error before timing it"
-                )
-            yield {"library": peer.name, "quantity": f"deviation, {precision}", "value": off}
+    expected = _in_double(name, work, those[0].peer)
+    for one in those:
+        if not one.found:
+            continue
+        off = {"single": deviation(one.found, expected)}
+        if one.peer.double:
+            off["double"] = deviation(_in_double(name, work, one.peer), expected)
+        precision = "double" if one.peer.double else "single"
+        if not off[precision] <= TOLERANCE:
+            raise DisagreementError(
+                f"{one.peer.name} differs from {those[0].peer.name} by {off[precision]:.1e} in {name}, in "
+                f"{precision} precision; at most {TOLERANCE:g} is the same work: look for the error first"
+            )
+        for precision, value in off.items():
+            yield {"library": one.peer.name, "quantity": f"deviation, {precision}", "value": value}
+
+
+def _in_double(name: str, work: Any, peer: Peer) -> list[Weights]:
+    """Return what a peer finds in double precision."""
+    with peer.double() if peer.double else nullcontext():
+        entry = peer.works[name](in_double(work))
+        return entry.found(entry.call())
 
 
 def processor_seconds() -> float:
@@ -96,37 +139,33 @@ def processor_seconds() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def measure(
-    name: str, work: Any, peers: Sequence[Peer], rounds: int, rng: np.random.Generator
-) -> Iterator[Row]:
-    """Yield the milliseconds of every peer in every round, and the seconds that compiling took.
+def measure(those: Sequence[Ready], rounds: int, rng: np.random.Generator) -> Iterator[Row]:
+    """Yield the milliseconds of everyone in every round, and the seconds that compiling took.
 
     Args:
-        name: of the work, a key of `Peer.works`.
-        work: what is to be done.
-        peers: who does it.
-        rounds: samples per peer.
+        those: who does it; of several works that are to be compared, all.
+        rounds: samples of each.
         rng: draws the order of each round.
     """
-    calls, counts = {}, {}
-    for peer in peers:
-        call = peer.works[name](work).call
-        first = seconds(call, 1, processor_seconds)
-        call()
-        again = seconds(call, 1)
-        calls[peer.name], counts[peer.name] = call, max(1, round(SAMPLE / again))
-        if peer.compiles:
-            yield {"library": peer.name, "quantity": "compiling, s", "value": first - again}
-    names = list(calls)
+    counts = {}
+    for one in those:
+        again = seconds(one.entry.call, 1)
+        counts[one.work, one.peer.name] = max(1, round(SAMPLE / again))
+        if one.peer.compiles:
+            about = {"work": one.work, "library": one.peer.name}
+            yield {**about, "quantity": "compiling, s", "value": one.first - again}
+    gc.collect()
+    gc.freeze()  # what compilers have left would be looked through again and again
     for turn in range(rounds):
-        for chosen in rng.permutation(names):
-            value = 1e3 * seconds(calls[chosen], counts[chosen])
-            yield {"library": str(chosen), "quantity": "ms", "round": turn, "value": value}
+        for place in rng.permutation(len(those)):
+            chosen = those[place]
+            about = {"work": chosen.work, "library": chosen.peer.name}
+            value = 1e3 * seconds(chosen.entry.call, counts[chosen.work, chosen.peer.name])
+            yield {**about, "quantity": "ms", "round": turn, "value": value}
 
 
 def seconds(call: Callable[[], Any], times: int, clock: Callable[[], float] = time.process_time) -> float:
-    """Return the mean processor time of a call, without collecting garbage in between."""
-    gc.collect()
+    """Return the mean processor time of a call, without collecting garbage meanwhile."""
     gc.disable()
     try:
         started = clock()

@@ -26,6 +26,10 @@ from metalib.training.config import TrainingConfig
 Weights = dict[str, np.ndarray]
 
 
+class UnableError(Exception):
+    """A library cannot do a piece of work in the way that is asked for."""
+
+
 class Entry(NamedTuple):
     """One library at one piece of work.
 
@@ -47,14 +51,15 @@ class Peer:
         package: the distribution whose version counts.
         works: what it does, by the name of the work: maps the work to an `Entry`.
         compiles: whether the first call compiles.
-        double: a context in which it computes in double precision.
+        double: a context in which it computes in double precision; nothing if that would have to be compiled
+            again, for minutes. Such a peer is compared with the others in single precision alone.
     """
 
     name: str
     package: str
     works: Mapping[str, Callable[[Any], Entry]]
     compiles: bool = False
-    double: Callable[[], AbstractContextManager[Any]] = nullcontext
+    double: Callable[[], AbstractContextManager[Any]] | None = nullcontext
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ SMALL = {
 }
 """What makes a run short, for the notebooks that have such a parameter."""
 
-NOTHING_RANDOM = {"costs", "manifolds", "scale"}
+NOTHING_RANDOM = {"costs", "manifolds", "scale", "speed"}
 """Notebooks whose pages show exact geometry, or stored measurements alone: they have no seed."""
 
 CHOICES = {

@@ -21,6 +21,10 @@ TINY = {
 }
 
 
+def ready(name, peers=HERE):
+    return [*timing.ready(name, TINY[name], peers)]
+
+
 def points():
     """The three networks on few images, as the large ones take seconds in double precision."""
     return [replace(p, inputs=p.inputs[:3], targets=p.targets[:3]) for p in work.points()]
@@ -28,7 +32,7 @@ def points():
 
 @pytest.mark.parametrize("name", TINY)
 def test_metalib_plain_loops_and_torch_func_do_the_same_work(name):
-    rows = list(timing.require_agreement(name, TINY[name], HERE))
+    rows = list(timing.require_agreement(name, TINY[name], ready(name)))
     off = {(row["library"], row["quantity"]): row["value"] for row in rows}
     assert {library for library, _ in off} == {"plain PyTorch", "torch.func", "metalib"}
     assert all(value < EXACT for (_, quantity), value in off.items() if quantity == "deviation, double")
@@ -37,7 +41,7 @@ def test_metalib_plain_loops_and_torch_func_do_the_same_work(name):
 @pytest.mark.parametrize("name", ["gradient", "hvp"])
 def test_derivatives_of_all_three_networks_agree(name):
     for point in points():
-        rows = list(timing.require_agreement(name, point, HERE))
+        rows = list(timing.require_agreement(name, point, [*timing.ready(name, point, HERE)]))
         assert len(rows) == 2 * len(HERE)
         assert max(row["value"] for row in rows if row["quantity"] == "deviation, double") < EXACT
 
@@ -45,7 +49,21 @@ def test_derivatives_of_all_three_networks_agree(name):
 def test_who_computes_something_else_is_not_timed():
     wrong = replace(HERE[0], name="wrong", works={"maml": HERE[0].works["reptile"]})
     with pytest.raises(timing.DisagreementError, match=r"wrong differs from plain PyTorch by .* in maml"):
-        list(timing.require_agreement("maml", TINY["maml"], [HERE[0], wrong]))
+        list(timing.require_agreement("maml", TINY["maml"], ready("maml", [HERE[0], wrong])))
+
+
+def test_a_peer_that_cannot_do_a_work_says_why_and_is_left_out():
+    def unable(task):
+        def call():
+            raise work.UnableError("no compiler")
+
+        return work.Entry(call, lambda found: found)
+
+    said = []
+    peers = [HERE[0], replace(HERE[0], name="other", works={"maml": unable})]
+    found = [*timing.ready("maml", TINY["maml"], peers, said.append)]
+    assert [one.peer.name for one in found] == ["plain PyTorch"]
+    assert said == ["other is left out of maml: no compiler"]
 
 
 def test_a_library_that_is_not_installed_is_named_and_left_out(monkeypatch):
@@ -65,7 +83,7 @@ def test_an_error_in_our_own_files_is_no_missing_library():
 
 def test_every_library_takes_a_turn_in_every_round(monkeypatch):
     monkeypatch.setattr(timing, "SAMPLE", 0.0)
-    rows = list(timing.measure("maml", TINY["maml"], HERE, 3, np.random.default_rng(0)))
+    rows = list(timing.measure(ready("maml"), 3, np.random.default_rng(0)))
     for turn in range(3):
         assert sorted(row["library"] for row in rows if row["round"] == turn) == sorted(p.name for p in HERE)
     assert all(row["value"] > 0 for row in rows)

@@ -1,0 +1,1 @@
+"""How fast metalib is beside other libraries (page `notebooks/speed.ipynb`)."""
