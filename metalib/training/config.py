@@ -103,7 +103,7 @@ class TrainingConfig:
 
     @property
     def settings(self) -> tuple[Any, ...]:
-        """What decides the method: neighbors in a stack that agree in it are computed together."""
+        """What decides the method; neighbors in a stack that agree in it are computed together."""
         return self.algorithm, self.weights
 
     def optimizer(self, alpha: Factor | None = None) -> Optimizer:
