@@ -43,7 +43,7 @@ FLOORS = {
     ],
     "companion.inner_gradients": [
         *("settings", "summaries", "figure3", "two_steps", "weights", "controls", "filters", "spectra"),
-        *("foretold", "share", "figures", "claims"),
+        *("foretold", "share", "share_foretold", "figures", "claims"),
     ],
     "companion.overlap": [
         *("settings", "summaries", "figure4a", "figure4b", "figure4c", "sensitivity", "late_gradients"),
