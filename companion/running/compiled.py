@@ -64,9 +64,11 @@ def compiled(step: OuterStep, mode: str = "yes") -> OuterStep:
 def obstacle(device: torch.device | str) -> str:
     """Say why nothing can be compiled for a device; nothing if it can be."""
     named = os.environ.get("CXX")
-    if any(map(shutil.which, [named] if named else COMPILERS)):
-        return ""
-    return f"there is no C++ compiler {named or 'such as g++'}, which compiled code for {device} needs"
+    if not any(map(shutil.which, [named] if named else COMPILERS)):
+        return f"there is no C++ compiler {named or 'such as g++'}, which compiled code for {device} needs"
+    if " " in torch.__file__:  # its commands leave the folder without quotes
+        return "PyTorch is installed below a folder with a space in its name, where it cannot compile"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,12 @@ def beyond_by_step(figure_1: Result) -> pd.DataFrame:
     return over_seeds(scored(figure_1, "half"), [*BY_RUN, "step"], "median")
 
 
+def above_zero_function(figure_1: Result) -> pd.DataFrame:
+    """Return the error before adapting minus that of the zero function on the same tasks, over the seeds."""
+    whole = scored(figure_1, "whole")
+    return over_seeds(whole[whole.step == 0], ["unit", "algorithm"], "excess")
+
+
 def by_inner_steps(inner_steps: Result) -> pd.DataFrame:
     """Return the error after 10 gradient steps per `rule` for ε and number of inner `steps`."""
     whole = scored(inner_steps, "whole")
