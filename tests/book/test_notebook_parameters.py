@@ -13,8 +13,8 @@ from tests.book.sources import NOTEBOOKS, code_cells, outputs, printed, python, 
 
 SMALL = {
     "budget": "smoke",
-    "iterations": 200,
-    "evaluation_tasks": 50,
+    "iterations": 100,
+    "evaluation_tasks": 20,
     "training_iterations": 50,
     "halvings": 3,
     "ks": [2, 3],
