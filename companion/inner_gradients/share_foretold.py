@@ -75,7 +75,7 @@ def endings(result: Result) -> pd.DataFrame:
         for activation in ACTIVATIONS
         for batch in (FEW, GRID_POINTS)
     ]
-    return pd.DataFrame(rows, columns=["seeds that stay near 0", *(f"α = {alpha:g}" for alpha in ALPHAS)])
+    return pd.DataFrame(rows, columns=["seeds that stay", *(f"α = {alpha:g}" for alpha in ALPHAS)])
 
 
 def foretold(result: Result) -> pd.DataFrame:

@@ -194,6 +194,16 @@ def test_page_is_whole_when_it_is_served(served):
     assert not without_images(served.page)
 
 
+def test_mathematics_is_set_when_a_page_is_served(browser, book, site):
+    opened, wrong, fetched = open_page(browser, f"{site}/notebooks/expansion.html")
+    seen = opened.evaluate(PROBE)
+    opened.close()
+    assert not wrong
+    assert any(MATHJAX in address for address in fetched)
+    assert not seen["untypeset"]
+    assert seen["mathematics"] >= len(soup(book / "notebooks/expansion.html").select(".math")) > 50
+
+
 @pytest.mark.parametrize("page", ["index", "notebooks/sine", "book/gallery"])
 def test_a_page_answers_soon(browser, site, page):
     """At best of three: other work on the machine is not its fault."""

@@ -208,3 +208,11 @@ def stop(iteration: int) -> None:
     """End a training after its first block."""
     if iteration == 100:
         raise KeyboardInterrupt
+
+
+def test_below_a_folder_with_a_space_pytorch_cannot_compile_and_that_is_said(monkeypatch):
+    monkeypatch.setenv("CXX", "sh")  # any command that is there
+    monkeypatch.setattr(torch, "__file__", "/a folder/torch/__init__.py")
+    assert "below a folder with a space in its name" in obstacle("cpu")
+    monkeypatch.setattr(torch, "__file__", "/folder/torch/__init__.py")
+    assert obstacle("cpu") == ""
