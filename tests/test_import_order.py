@@ -22,8 +22,8 @@ FLOORS = {
     "metalib.evaluation": ["regression", "classification"],
     "companion.publishing": ["artists", "table", "forms"],
     "companion.running": [
-        *("compiled", "experiment", "unfinished", "stacks", "request", "assembly", "workers", "runner"),
-        *("estimates", "heartbeats", "distributed"),
+        *("allocator", "compiled", "experiment", "unfinished", "stacks", "request", "assembly", "workers"),
+        *("runner", "estimates", "heartbeats", "distributed"),
     ],
     "companion.sine": ["scores", "experiments", "summaries", "figures", "claims"],
     "companion.glyphs": ["rendering", "figures"],

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from companion.results import Result, environment
+from companion.running.allocator import keep_freed_memory
 from companion.running.compiled import compiled
 from companion.running.experiment import Unit
 from metalib.errors import StoreError
@@ -131,6 +132,7 @@ def finish(
         ranks: the part of every meta-batch that this process trains; the others `train_along`.
         compile: whether to compile the outer step, one of `compiled.MODES`.
     """
+    keep_freed_memory()
     ranks.from_first(lambda: stack.name)
     per_iteration = stack.inner_steps // StackConfig.of(stack.configs).iterations
     first = stack.units[0]
@@ -167,6 +169,7 @@ def train_along(
         on_divergence: "raise" an error when a run diverges, or "record" it.
         ranks: the part of every meta-batch that this process trains.
     """
+    keep_freed_memory()
     by_name = {stack.name: stack for stack in stacks}
     while name := ranks.from_first(lambda: ""):
         stack = by_name[name]

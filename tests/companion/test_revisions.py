@@ -237,14 +237,17 @@ GOLDEN = {
     ),
     "RecordFineTuning": (
         1,
-        [0, 10.74042, 2.148084, 4.296168, 69.1117, 19.18077, 0, 0, 6, 114.6584, 115.8433, 0.07649431],
+        [0, 10.74042, 2.148084, 4.296168, 64.52931, 20.24349, 0, 0, 6, 114.6584, 115.8691, 0.07649431],
     ),
-    "RecordClients": (1, [0, 12.54933, 14.65552, 57.43854, 0, 0, 6, 5.563818, 4.359102]),
-    "RecordGradients": (1, [0, 6.034305, 3.980903, 0.393672, 145.5083, 0.3468363]),
+    "RecordClients": (1, [0, 12.54933, 14.65552, 56.66334, 0, 0, 6, 5.563818, 4.359102]),
+    "RecordGradients": (1, [0, 6.034305, 3.980903, 0.393811, 145.519, 0.3463944]),
     "Upright": (1, [50409.23, 2.977763, 0.3481601, 4.573174]),
 }
 """By name: the revision, and the numbers that it gives. Whoever changes the numbers on purpose raises the
-revision in `metalib/revisions.py` or `companion/revisions.py`, and puts both here."""
+revision in `metalib/revisions.py` or `companion/revisions.py`, and puts both here. Roundoff is no revision:
+since batch normalization rounds better, `RecordGradients` is nearer to double precision (0.3938108, 145.519,
+0.3463904) than it was, and images between two classes go to the other one in `RecordClients` and
+`RecordFineTuning`."""
 
 
 @pytest.mark.parametrize("name", REVISIONS)

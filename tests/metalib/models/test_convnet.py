@@ -1,10 +1,14 @@
 """The stacked networks against a literal one made of torch.nn modules."""
 
+from dataclasses import replace
+from statistics import median
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from metalib.data.glyphs import glyphs
 from metalib.derivatives import MinibatchLoss, cross_entropy, gradient, hvp
 from metalib.errors import InputError
 from metalib.inner import inner_loop
@@ -12,8 +16,9 @@ from metalib.meta_gradients import maml
 from metalib.models import convnet
 from metalib.models.convnet import BATCH_NORM_EPS, ConvNet, omniglot_net
 from metalib.optimizers import SGD
-from metalib.params import select
-from tests.tolerances import EXACT, ROUNDOFF
+from metalib.params import Params, norm, select, subtract
+from metalib.tasks.fewshot import FewShot
+from tests.tolerances import EXACT, FLOAT32, ROUNDOFF
 
 
 def literal_network(net: ConvNet) -> nn.Sequential:
@@ -93,12 +98,12 @@ def test_network_and_its_gradient_equal_the_literal_network(name):
         nn.functional.cross_entropy(expected, labels[r], reduction="sum").backward()
         convolutions = [m for m in reference if isinstance(m, nn.Conv2d)]
         norms = [m for m in reference if isinstance(m, nn.BatchNorm2d)]
-        for i, (conv, norm) in enumerate(zip(convolutions, norms, strict=True)):
+        for i, (conv, normed) in enumerate(zip(convolutions, norms, strict=True)):
             kernel = conv.weight.grad.permute(0, 2, 3, 1)
             torch.testing.assert_close(g[f"conv_{i}"][r], kernel, rtol=ROUNDOFF, atol=ROUNDOFF)
             torch.testing.assert_close(g[f"bias_{i}"][r], conv.bias.grad, rtol=ROUNDOFF, atol=ROUNDOFF)
-            torch.testing.assert_close(g[f"gamma_{i}"][r], norm.weight.grad, rtol=ROUNDOFF, atol=ROUNDOFF)
-            torch.testing.assert_close(g[f"beta_{i}"][r], norm.bias.grad, rtol=ROUNDOFF, atol=ROUNDOFF)
+            torch.testing.assert_close(g[f"gamma_{i}"][r], normed.weight.grad, rtol=ROUNDOFF, atol=ROUNDOFF)
+            torch.testing.assert_close(g[f"beta_{i}"][r], normed.bias.grad, rtol=ROUNDOFF, atol=ROUNDOFF)
         torch.testing.assert_close(
             g["dense_bias"][r, 0], reference[-1].bias.grad, rtol=ROUNDOFF, atol=ROUNDOFF
         )
@@ -193,14 +198,38 @@ def test_batch_norm_is_pytorchs_with_first_and_second_derivatives(memory):
         return F.batch_norm(x, None, None, gamma, beta, training=True, eps=BATCH_NORM_EPS)
 
     found = []
-    for norm in (convnet._batch_norm, theirs):
-        y = norm(*leaves)
+    for normalize in (convnet._batch_norm, theirs):
+        y = normalize(*leaves)
         first = torch.autograd.grad((y.sin() * scale).sum(), leaves, create_graph=True)
         mixed = sum((g * torch.arange(g.numel()).view_as(g).cos()).sum() for g in first)
         found.append([y, *first, *torch.autograd.grad(mixed, leaves)])
     for ours, wanted in zip(*found, strict=True):
         torch.testing.assert_close(ours, wanted, rtol=EXACT, atol=EXACT)
     assert all(torch.equal(ours, wanted) for ours, wanted in zip(found[0][:4], found[1][:4], strict=True))
+
+
+def third_gradient(family: FewShot, seed: int, dtype: str) -> Params:
+    """g_3 on glyphs, computed in some precision."""
+    net, number = replace(family.net, dtype=dtype), getattr(torch, dtype)
+    drawn = {name: torch.from_numpy(value[0, 0]) for name, value in family.sample(seed, 0, 1, 3).items()}
+    losses = [
+        replace(family.loss({"image": image[None], "label": label[None]}), model=net)
+        for image, label in zip(drawn["image"], drawn["label"], strict=True)
+    ]
+    losses = [replace(loss, inputs=loss.inputs.to(number)) for loss in losses]
+    phi = {name: value.to(number) for name, value in family.initialize(seed).items()}
+    return {name: value.double() for name, value in inner_loop(losses, phi, SGD(0.003)).g[-1].items()}
+
+
+def test_roundoff_does_not_drown_the_gradients_of_drawings_on_blank_paper():
+    """Most positions of a channel are alike there: a sum of one after the other rounds badly; ReLUs flip."""
+    family = FewShot(glyphs(), ways=5, shots=15, batch=25, scheme="disjoint")
+    errors = []
+    for seed in range(9):
+        double = third_gradient(family, seed, "float64")
+        rounded = subtract(third_gradient(family, seed, "float32"), double)
+        errors.append(float(norm(rounded) / norm(double)))
+    assert median(errors) < 10 * FLOAT32
 
 
 def test_a_hessian_vector_product_of_batch_norm_costs_three_passes_of_its_kernel(monkeypatch):

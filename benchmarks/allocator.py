@@ -1,0 +1,80 @@
+"""What a step gains when the process keeps the memory that it frees (`companion.running.allocator`).
+
+One step of the inner Adam on each of the paper's two networks, for minibatches as in section 6.1.
+Each way has a process of its own, since a process that keeps its memory cannot go back; they take turns.
+What is told is processor time, of which page faults are a part, on one thread.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from functools import partial
+from statistics import median
+
+import torch
+
+from companion.running.allocator import keep_freed_memory
+from metalib.derivatives import MinibatchLoss, cross_entropy, value_and_gradient
+from metalib.models.convnet import ConvNet, omniglot_net
+from metalib.optimizers import Adam
+
+NETWORKS = {
+    "Omniglot network, 10 images": omniglot_net(5),
+    "Mini-ImageNet network, 10 images": ConvNet(5, channels=3, size=84, filters=32, pooling=True),
+}
+ROUNDS = 5
+STEPS = 40
+IMAGES = 10
+
+
+def measure(network: str) -> tuple[float, float, float]:
+    """Return milliseconds and page faults of a step, and the most memory that the process held, in MB."""
+    net, optimizer = NETWORKS[network], Adam(0.001)
+    phi = net.initialize(0)
+    state = optimizer.initial_state(phi)
+    images = torch.rand(1, IMAGES, net.size, net.size, net.channels)
+    labels = torch.arange(IMAGES)[None] % net.ways
+    loss = MinibatchLoss(net, partial(cross_entropy, reduction="sum"), images, labels)
+
+    def step() -> None:
+        optimizer.step(phi, value_and_gradient(loss, phi)[1], state)
+
+    for _ in range(3):
+        step()
+    before, started = resource.getrusage(resource.RUSAGE_SELF), time.process_time()
+    for _ in range(STEPS):
+        step()
+    spent, after = time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF)
+    return 1e3 * spent / STEPS, (after.ru_minflt - before.ru_minflt) / STEPS, after.ru_maxrss / 1e3
+
+
+def main() -> None:
+    """Measure in a child if told to, else start the children and print medians."""
+    torch.set_num_threads(1)
+    if len(sys.argv) == 3:
+        if sys.argv[2] == "kept":
+            keep_freed_memory()
+        print(*measure(sys.argv[1]))
+        return
+    for network in NETWORKS:
+        found: dict[str, list[list[float]]] = {"handed back": [], "kept": []}
+        for _ in range(ROUNDS):
+            for way, rows in found.items():
+                told = subprocess.run(
+                    [sys.executable, __file__, network, way], check=True, capture_output=True, text=True
+                )
+                rows.append([float(number) for number in told.stdout.split()])
+        times = [[row[0] for row in rows] for rows in found.values()]
+        ratios = [old / new for old, new in zip(*times, strict=True)]
+        print(network)
+        for way, rows in found.items():
+            ms, faults, most = (median(column) for column in zip(*rows, strict=True))
+            print(f"  freed memory {way}: {ms:.2f} ms and {faults:,.0f} page faults a step, {most:.0f} MB")
+        print(f"  kept is {median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+if __name__ == "__main__":
+    main()
