@@ -15,16 +15,16 @@ if sys.argv[1] == "kept":
     assert keep_freed_memory()
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(3):
-    torch.ones(2**22).sum()
+    torch.ones(12 * 2**20).sum()
 before = faults()
 for _ in range(10):
-    torch.ones(2**22).sum()
+    torch.ones(12 * 2**20).sum()
 print(faults() - before)
 """
 
 
 def faults(way: str) -> int:
-    """Page faults of ten arrays, each of 16 MB and freed before the next."""
+    """Page faults of ten arrays, each of 48 MB and freed before the next."""
     told = subprocess.run([sys.executable, "-c", CHILD, way], check=True, capture_output=True, text=True)
     return int(told.stdout)
 
