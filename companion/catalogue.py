@@ -8,7 +8,7 @@ from companion.avg_grad_inner import course
 from companion.costs import experiment as costs
 from companion.costs import omniglot as characters
 from companion.descendants import moving_layers
-from companion.fewshot import fidelity, fine_tuning, methods, table1, table2
+from companion.fewshot import evaluation_batch, fidelity, fine_tuning, methods, table1, table1_methods, table2
 from companion.inner_gradients import controls, figure3, share, spectra, two_steps, weights
 from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sensitivity, tails
 from companion.personalization import experiment as personalization
@@ -27,10 +27,13 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         methods.METHODS,
         methods.METHODS_GLYPHS,
         table1.TABLE_1,
+        table1_methods.TABLE_1_METHODS,
         fidelity.FIDELITY,
         fidelity.FIDELITY_GLYPHS,
         fine_tuning.FINE_TUNING,
         fine_tuning.FINE_TUNING_GLYPHS,
+        evaluation_batch.EVALUATION_BATCH,
+        evaluation_batch.EVALUATION_BATCH_GLYPHS,
         figure3.FIGURE_3,
         figure3.FIGURE_3_GLYPHS,
         weights.WEIGHTS,

@@ -85,15 +85,39 @@ class Pretrained(FewShot):
 
     def initialize(self, seed: int) -> Params:
         """Return the features that the seed pre-trained, as a stack of one."""
-        stored = load_result(STORED)
-        place = stored.provenance["config"]["seeds"].index(seed)
-        prefix = "pretraining/phi/"
-        features = {
-            name.removeprefix(prefix): torch.from_numpy(array[place : place + 1])
-            for name, array in stored.arrays.items()
-            if name.startswith(prefix)
-        }
-        return {**self.net.initialize(seed), **features}
+        return {**self.net.initialize(seed), **kept_of(load_result(STORED), "pretraining/phi/", seed)}
+
+
+def kept_of(stored: Result, prefix: str, seed: int) -> Params:
+    """Return the arrays of a stored result whose names begin with the prefix, those of one seed alone.
+
+    Args:
+        stored: a result whose arrays have one entry per seed.
+        prefix: such as "reptile-5-way/phi/"; the names returned are without it.
+        seed: one of those that were run.
+
+    Raises:
+        InputError: if that seed was not run.
+    """
+    seeds = stored.provenance["config"]["seeds"]
+    require(seed in seeds, f"seed is {seed}; weights are stored of the seeds {', '.join(map(str, seeds))}")
+    place = seeds.index(seed)
+    return {
+        name.removeprefix(prefix): torch.from_numpy(array[place : place + 1])
+        for name, array in stored.arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def fingerprint_of(folder: Path) -> str:
+    """Return a short hash of the arrays of a stored result.
+
+    Raises:
+        InputError: if they are not there.
+    """
+    path = folder / "arrays.npz"
+    require(path.exists(), f"no weights at {path}; this experiment needs a checkout with its results/")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -143,12 +167,7 @@ def _units(
     pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
 ) -> tuple[Unit[Pretrained], ...]:
     shared = reptile_family(pool(), WAYS)
-    features = STORED / "arrays.npz"
-    require(
-        features.exists(), f"no features at {features}; this experiment needs a checkout with its results/"
-    )
-    hashed = hashlib.sha256(features.read_bytes()).hexdigest()[:16]
-    family = Pretrained(shared.pool, WAYS, shared.shots, shared.batch, features=hashed)
+    family = Pretrained(shared.pool, WAYS, shared.shots, shared.batch, features=fingerprint_of(STORED))
     # One outer iteration that moves nothing: the runs are those that were pre-trained.
     still = partial(TrainingConfig, "joint", k=1, epsilon=0.0, iterations=budget.iterations, tasks=1)
     return tuple(

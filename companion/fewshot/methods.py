@@ -12,7 +12,7 @@ Table 2 quotes; but on the network and images of this paper, so that only the me
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,10 +32,36 @@ from metalib.tasks.fewshot import FewShot
 from metalib.training import Trained, TrainingConfig
 
 WAYS = 5
-MAML_ALPHA = 0.4
-MAML_TASKS = 32
 MAML_OUTER_STEP = 0.001
 MAML_EVALUATION_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Released:
+    """Settings of MAML and FOMAML as Finn et al. (2017) give them, for 5-way tasks.
+
+    Attributes:
+        alpha: inner step size, on the mean loss.
+        tasks: per outer iteration.
+        steps: inner steps, on all support images each.
+        shots: support images of each class.
+        queries: images of each class on which the adapted weights are judged.
+    """
+
+    alpha: float
+    tasks: int
+    steps: int = 1
+    shots: int = 1
+    queries: int = 1
+
+    @property
+    def support(self) -> int:
+        """Images of an inner step."""
+        return WAYS * self.shots
+
+
+OMNIGLOT = Released(alpha=0.4, tasks=32)
+"""5-way 1-shot."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +106,52 @@ def _head_alone(config: TrainingConfig) -> Optimizer:
     return Masked(inner_optimizer(config), HEAD)
 
 
+def released_unit(
+    algorithm: str,
+    pool: ClassPool,
+    settings: Released,
+    iterations: int,
+    seeds: Sequence[int],
+    record: RecordAccuracy,
+    name: str = "",
+) -> Unit[FewShot]:
+    """Return MAML or FOMAML as released: inner steps on the support set, then the loss on the query images.
+
+    In terms of this library k is one more than the inner steps, with a separate tail: L_1 … L_{k−1} are on
+    the support, L_k on the query.
+
+    Args:
+        algorithm: "maml" or "fomaml".
+        pool: the classes and their images.
+        settings: of the inner loop and the outer one.
+        iterations: outer iterations.
+        seeds: one run each.
+        record: what is kept.
+        name: of the unit; by default, the algorithm.
+    """
+    shots, queries = settings.shots, settings.queries
+    family = FewShot(pool, WAYS, shots + queries, settings.support, tail_shots=queries, reduction="mean")
+    configs = tuple(
+        TrainingConfig(
+            algorithm=algorithm,
+            seed=seed,
+            k=settings.steps + 1,
+            alpha=settings.alpha,
+            epsilon=MAML_OUTER_STEP,
+            epsilon_final=MAML_OUTER_STEP,
+            outer="adam",
+            iterations=iterations,
+            tasks=settings.tasks,
+        )
+        for seed in seeds
+    )
+    return Unit(name or algorithm, family, configs, record, facts={"method": algorithm})
+
+
 def maml_unit(
     algorithm: str, pool: ClassPool, budget: MethodsBudget, seeds: tuple[int, ...]
 ) -> Unit[FewShot]:
-    """Return MAML as released: one inner step on the support set, the loss on as many query images.
-
-    In terms of this library it has k = 2 with a separate tail: L_1 on the support, L_2 on the query.
+    """Return MAML or FOMAML as released for Omniglot: one inner step on the support, as many query images.
 
     Args:
         algorithm: "maml" or "fomaml".
@@ -93,23 +159,8 @@ def maml_unit(
         budget: how much work to do.
         seeds: one run each.
     """
-    family = FewShot(pool, WAYS, shots=2, batch=WAYS, tail_shots=1, reduction="mean")
-    configs = tuple(
-        TrainingConfig(
-            algorithm=algorithm,
-            seed=seed,
-            k=2,
-            alpha=MAML_ALPHA,
-            epsilon=MAML_OUTER_STEP,
-            epsilon_final=MAML_OUTER_STEP,
-            outer="adam",
-            iterations=budget.iterations_maml,
-            tasks=MAML_TASKS,
-        )
-        for seed in seeds
-    )
-    scoring = Scoring(budget.evaluation_tasks, steps=MAML_EVALUATION_STEPS, batch=0)
-    return Unit(algorithm, family, configs, RecordAccuracy(scoring), facts={"method": algorithm})
+    record = RecordAccuracy(Scoring(budget.evaluation_tasks, steps=MAML_EVALUATION_STEPS, batch=0))
+    return released_unit(algorithm, pool, OMNIGLOT, budget.iterations_maml, seeds, record)
 
 
 def _units(

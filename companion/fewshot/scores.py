@@ -100,7 +100,7 @@ class LearningCurve:
         """Return the accuracies of every run, [runs, 2]."""
         classes, shots = self.scoring.classes[0], self.scoring.shots[0]
         rngs = [generator(config.seed, f"watch{classes}", block) for config in configs]
-        scored = _accuracies(family, configs, phi, inner, self.scoring, classes, shots, rngs)
+        scored = by_task(family, configs, phi, inner, self.scoring, classes, shots, rngs)
         return np.array([[100.0 * one.transductive.mean(), 100.0 * one.inductive.mean()] for one in scored])
 
 
@@ -132,7 +132,7 @@ def score(
     configs, rows = trained.configs, []
     for classes in scoring.classes:
         for shots in scoring.shots:
-            scored = _accuracies(
+            scored = by_task(
                 family, configs, trained.phi, trained.inner, scoring, classes, shots, optimizer=optimizer
             )
             for config, one in zip(configs, scored, strict=True):
@@ -158,7 +158,7 @@ def arrays(trained: Trained) -> dict[str, np.ndarray]:
     return {name: v.cpu().numpy() for name, v in (weights | moments).items()}
 
 
-def _accuracies(
+def by_task(
     family: FewShot,
     configs: Sequence[TrainingConfig],
     phi: Params,
@@ -169,7 +169,19 @@ def _accuracies(
     rngs: Sequence[np.random.Generator] | None = None,
     optimizer: Callable[[TrainingConfig], Optimizer] | None = inner_optimizer,
 ) -> list[Accuracies]:
-    """Score every run; neighboring runs with the same inner optimizer are adapted side by side."""
+    """Score every run, task by task; neighboring runs with one inner optimizer are adapted side by side.
+
+    Args:
+        family: the tasks.
+        configs: the runs.
+        phi: their weights.
+        inner: the state from which the inner optimizer starts on every task.
+        scoring: how many tasks, and how they are learned; its shots and classes are not used.
+        classes: "train" or "test".
+        shots: training images per class.
+        rngs: what samples the tasks of each run; by default seed, side and shots decide them.
+        optimizer: as in `score`.
+    """
     episodes = [
         sample_episodes(
             family.pool,

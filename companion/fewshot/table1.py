@@ -70,14 +70,19 @@ def configs(iterations: int, seeds: Sequence[int]) -> tuple[TrainingConfig, ...]
     return tuple(replace(config, k=INNER_STEPS) for config in reptile_configs(WAYS, iterations, seeds))
 
 
+def scorings(tasks: int) -> tuple[Scoring, ...]:
+    """Return how initializations are scored that are trained for any number of shots: one way for each.
+
+    Args:
+        tasks: evaluation tasks per run, kind of classes and number of shots.
+    """
+    return tuple(Scoring(tasks, batch=batch, shots=(shots,)) for shots, batch in EVALUATION_BATCHES.items())
+
+
 def _units(
     pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
 ) -> tuple[Unit[FewShot], ...]:
-    scorings = tuple(
-        Scoring(budget.evaluation_tasks, batch=batch, shots=(shots,))
-        for shots, batch in EVALUATION_BATCHES.items()
-    )
-    tasks, record = family(pool()), RecordEachShot(scorings)
+    tasks, record = family(pool()), RecordEachShot(scorings(budget.evaluation_tasks))
     # A run takes hours, so each is a unit of its own: kept when it is finished, and side by side with others.
     return tuple(
         Unit(f"reptile-seed-{config.seed}", tasks, (config,), record)

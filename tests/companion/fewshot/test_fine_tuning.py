@@ -38,5 +38,5 @@ def test_the_grid_has_both_optimizers_with_all_weights_and_with_the_head_alone()
 
 def test_without_the_stored_features_it_says_what_it_needs(monkeypatch, tmp_path):
     monkeypatch.setattr(fine_tuning, "STORED", tmp_path)
-    with pytest.raises(ValueError, match=r"no features at .*needs a checkout with its results"):
+    with pytest.raises(ValueError, match=r"no weights at .*needs a checkout with its results"):
         fine_tuning.FINE_TUNING_GLYPHS.identity("smoke", (0,))

@@ -1,0 +1,211 @@
+"""The other rows of Table 1, 5-way Mini-ImageNet: MAML and first-order MAML; and pre-training.
+
+MAML and FOMAML are trained apart for one shot and for five, as Finn et al. (2017) did for Mini-ImageNet: 5
+inner steps of α = 0.01 on all support images, 15 query images of each class, outer Adam of 0.001; 4 tasks per
+outer iteration with one shot and 2 with five, as their appendix says (the usage line of their code says 4
+for both). They evaluate with 10 steps. Their code clips every entry of the outer gradient to ±10; this one
+does not. Network, images and evaluation tasks are those of Reptile, so that only the method differs.
+
+Work is matched to Reptile's by *image gradients*: one image, forward and backward once. An outer iteration
+of Reptile takes 5 tasks · 8 steps · 10 images = 400. One of FOMAML takes 4 · (5 · 5 + 75) = 400 with one shot
+and 2 · (5 · 25 + 75) = 400 with five, so it gets as many iterations. MAML has a Hessian-vector product on
+every support image of every inner step besides, which counts `PRODUCT`; it gets fewer. Pre-training
+classifies minibatches of 250 images. Only the budget "paper" has Finn's own 60,000 iterations instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from companion.budgets import TABLE_1_METHODS as BUDGETS
+from companion.budgets import MatchedBudget
+from companion.fewshot import table1
+from companion.fewshot.methods import (
+    MAML_EVALUATION_STEPS,
+    RecordFineTuning,
+    Released,
+    named,
+    released_unit,
+)
+from companion.fewshot.pretraining import Pretraining
+from companion.fewshot.scores import RecordAccuracy, Scoring
+from companion.results import Result
+from companion.running.experiment import Experiment, Unit
+from companion.style import LOOKS
+from metalib.data.classes import ClassPool
+from metalib.data.miniimagenet import miniimagenet
+from metalib.tasks.fewshot import FewShot
+from metalib.training import Trained
+
+SETTINGS = {
+    1: Released(alpha=0.01, tasks=4, steps=5, shots=1, queries=15),
+    5: Released(alpha=0.01, tasks=2, steps=5, shots=5, queries=15),
+}
+"""By shots."""
+PRODUCT = 3
+"""Image gradients that a Hessian-vector product counts as, per image."""
+ROWS = ("reptile", "fomaml", "maml", "pretraining", "pretraining-head", "pretraining-nearest")
+"""The methods of the table, as `methods.named` calls them."""
+MODES = ("transductive", "inductive")
+
+
+def work(algorithm: str, settings: Released) -> int:
+    """Return the image gradients of one outer iteration of MAML or FOMAML.
+
+    >>> work("fomaml", SETTINGS[1]), work("fomaml", SETTINGS[5]), work_of_reptile()
+    (400, 400, 400)
+    """
+    support = settings.steps * settings.support * (1 + PRODUCT * (algorithm == "maml"))
+    return settings.tasks * (support + table1.WAYS * settings.queries)
+
+
+def work_of_reptile() -> int:
+    """Return the image gradients of one outer iteration of Reptile in Table 1."""
+    (config,) = table1.configs(1, (0,))
+    return config.tasks * config.k * table1.BATCH
+
+
+def matched(iterations: int, cost: int) -> int:
+    """Return how many iterations that cost so many image gradients match those of Reptile; at least one."""
+    return max(1, iterations * work_of_reptile() // cost)
+
+
+@dataclass(frozen=True)
+class RecordEachFineTuning:
+    """What is kept of pre-training: as `RecordFineTuning`, every number of shots by its own settings.
+
+    Attributes:
+        tasks: the few-shot tasks it is scored on.
+        scorings: how, for some shots each.
+    """
+
+    tasks: FewShot
+    scorings: tuple[Scoring, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything that decides what is recorded, as JSON can hold it."""
+        return {
+            "kind": "RecordEachFineTuning",
+            "tasks": self.tasks.as_dict(),
+            "scorings": [scoring.as_dict() for scoring in self.scorings],
+        }
+
+    def __call__(self, family: Pretraining, trained: Trained) -> Result:
+        """Return the accuracy of every run, shots and way, its history, and its features."""
+        parts = [RecordFineTuning(self.tasks, scoring)(family, trained) for scoring in self.scorings]
+        accuracy = pd.concat([part.tables["accuracy"] for part in parts], ignore_index=True)
+        return Result({**parts[0].tables, "accuracy": accuracy}, parts[0].arrays)
+
+
+def _units(
+    pool: Callable[[], ClassPool], budget: MatchedBudget, seeds: tuple[int, ...]
+) -> tuple[Unit[Any], ...]:
+    classes = pool()
+    # As in Table 1 a run takes hours, so each is a unit of its own.
+    return (
+        *(
+            _maml(algorithm, shots, classes, budget, seed)
+            for algorithm in ("fomaml", "maml")
+            for shots in SETTINGS
+            for seed in seeds
+        ),
+        *(_pretraining(classes, budget, seed) for seed in seeds),
+    )
+
+
+def _maml(algorithm: str, shots: int, classes: ClassPool, budget: MatchedBudget, seed: int) -> Unit[FewShot]:
+    settings = SETTINGS[shots]
+    iterations = budget.iterations_maml or matched(budget.iterations, work(algorithm, settings))
+    scoring = Scoring(budget.evaluation_tasks, steps=MAML_EVALUATION_STEPS, batch=0, shots=(shots,))
+    record = RecordAccuracy(scoring, weights=True)
+    name = f"{algorithm}-{shots}-shot-seed-{seed}"
+    return released_unit(algorithm, classes, settings, iterations, (seed,), record, name)
+
+
+def _pretraining(classes: ClassPool, budget: MatchedBudget, seed: int) -> Unit[Pretraining]:
+    family = Pretraining(classes)
+    iterations = matched(budget.iterations, family.batch)
+    (run,) = (
+        replace(config, algorithm="joint", k=1, tasks=1) for config in table1.configs(iterations, (seed,))
+    )
+    record = RecordEachFineTuning(table1.family(classes), table1.scorings(budget.evaluation_tasks))
+    return Unit(f"pretraining-seed-{seed}", family, (run,), record, facts={"method": "pretraining"})
+
+
+TABLE_1_METHODS: Experiment[MatchedBudget] = Experiment(
+    "table1-methods",
+    "Table 1: MAML, FOMAML and pre-training, 5 ways, 1 and 5 shots, Mini-ImageNet",
+    BUDGETS,
+    partial(_units, miniimagenet),
+)
+
+
+def compare(reptile: pd.DataFrame | None, others: pd.DataFrame | None, classes: str = "test") -> pd.DataFrame:
+    """Put our accuracies beside the paper's, for every method, also where one of both is missing.
+
+    Args:
+        reptile: the table `accuracy` of `table1.TABLE_1`; `None` if it has not run.
+        others: that of `TABLE_1_METHODS`; likewise.
+        classes: "test" or "train".
+
+    Returns:
+        One row per method of `ROWS`, shots and mode, with the columns of `table1.compare`; "not a number"
+        where nothing has run, with 0 `seeds`, and where the paper has no such cell.
+    """
+    keys = ["algorithm", "shots", "mode"]
+    every = pd.MultiIndex.from_product([ROWS, SETTINGS, MODES], names=keys)
+    known = _together(reptile, others)
+    ran = table1.compare(known, classes).set_index(keys) if len(known) else pd.DataFrame(columns=["seeds"])
+    table = ran.reindex(every).reset_index()
+    paper = [
+        table1.PAPER.get(key, (np.nan, np.nan)) for key in table[keys].itertuples(index=False, name=None)
+    ]
+    return table.assign(
+        seeds=table.seeds.fillna(0).astype(int),
+        paper=[mean for mean, _ in paper],
+        paper_half_interval=[half for _, half in paper],
+    )
+
+
+def _together(reptile: pd.DataFrame | None, others: pd.DataFrame | None) -> pd.DataFrame:
+    if others is None:
+        return pd.DataFrame() if reptile is None else reptile
+    return named(others.iloc[:0] if reptile is None else reptile, others)
+
+
+def as_text(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return what `compare` found as readers see it: one row per method and mode.
+
+    Args:
+        compared: as `compare` returns it.
+
+    Returns:
+        The columns `method`, `mode`, and for 1 and 5 shots our accuracy and the paper's, in percent. Ours is
+        "not run" where nothing has run, and comes without an interval over seeds from one seed.
+    """
+    rows = []
+    for (name, mode), cells in compared.groupby(["algorithm", "mode"], sort=False):
+        row = {"method": LOOKS[str(name)].label, "mode": mode}
+        for _, cell in cells.iterrows():
+            row[f"{cell.shots}-shot, ours (%)"] = _ours(cell)
+            row[f"{cell.shots}-shot, paper (%)"] = _papers(cell)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _ours(cell: pd.Series) -> str:
+    if not cell.seeds:
+        return "not run"
+    if cell.seeds == 1:
+        return f"{cell.ours:.1f} (one seed; tasks ± {cell.over_tasks:.1f})"
+    return f"{cell.ours:.1f} ± {(cell.high - cell.low) / 2:.1f}"
+
+
+def _papers(cell: pd.Series) -> str:
+    return f"{cell.paper:.2f} ± {cell.paper_half_interval:.2f}" if np.isfinite(cell.paper) else "none"
