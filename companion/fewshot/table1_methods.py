@@ -53,6 +53,8 @@ PRODUCT = 3
 ROWS = ("reptile", "fomaml", "maml", "pretraining", "pretraining-head", "pretraining-nearest")
 """The methods of the table, as `methods.named` calls them."""
 MODES = ("transductive", "inductive")
+NUMBERS = ("ours", "low", "high", "seeds", "diverged", "over_tasks")
+"""What a row has that has run."""
 
 
 def work(algorithm: str, settings: Released) -> int:
@@ -161,13 +163,13 @@ def compare(reptile: pd.DataFrame | None, others: pd.DataFrame | None, classes: 
     keys = ["algorithm", "shots", "mode"]
     every = pd.MultiIndex.from_product([ROWS, SETTINGS, MODES], names=keys)
     known = _together(reptile, others)
-    ran = table1.compare(known, classes).set_index(keys) if len(known) else pd.DataFrame(columns=["seeds"])
-    table = ran.reindex(every).reset_index()
+    ran = table1.compare(known, classes) if len(known) else pd.DataFrame(columns=[*keys, *NUMBERS])
+    table = ran.set_index(keys).reindex(every).reset_index()
     paper = [
         table1.PAPER.get(key, (np.nan, np.nan)) for key in table[keys].itertuples(index=False, name=None)
     ]
     return table.assign(
-        seeds=table.seeds.fillna(0).astype(int),
+        seeds=[int(count) if count == count else 0 for count in table.seeds],
         paper=[mean for mean, _ in paper],
         paper_half_interval=[half for _, half in paper],
     )

@@ -1,4 +1,4 @@
-"""The other rows of Table 1 on a small made-up pool of Mini-ImageNet's layout."""
+"""The other rows of Table 1 on a small made-up pool."""
 
 from dataclasses import replace
 
@@ -15,8 +15,8 @@ from tests.companion.fewshot.test_table1 import TEST, TRAIN
 
 
 def small_pool() -> ClassPool:
-    """As that of Table 1, but with the 20 images of a class that MAML's training tasks need."""
-    images = np.random.default_rng(0).integers(0, 256, (17, 20, 84, 84, 3), np.uint8)
+    """As that of Table 1, but with the 20 images of a class that MAML's tasks need, and of 28 pixels."""
+    images = np.random.default_rng(0).integers(0, 256, (17, 20, 28, 28, 1), np.uint8)
     return ClassPool("made up", images, maximum=255, fixed=Split(TRAIN, TEST), rotate_train=False)
 
 
@@ -54,7 +54,7 @@ def test_every_method_is_trained_and_scored_for_both_shots(result):
     for name in ROWS[1:]:
         assert (rows.loc[name].seeds == 1).all()
         assert rows.loc[name].ours.between(0, 100).all()
-    assert result.arrays["maml-5-shot-seed-0/phi/dense"].shape == (1, 6 * 6 * 32, 5)
+    assert result.arrays["maml-5-shot-seed-0/phi/dense"].shape == (1, 256, 5)
     assert "pretraining-seed-0/phi/conv_3" in result.arrays
 
 
