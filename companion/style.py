@@ -36,6 +36,15 @@ LOOKS = {
 """Of the methods, and of what stands beside them in figures."""
 
 
+def readers_name(name: str) -> str:
+    """Return what readers call a method or what stands beside it, in figures and tables.
+
+    >>> readers_name("maml"), readers_name("pretraining-nearest")
+    ('MAML', 'pre-training, nearest mean')
+    """
+    return LOOKS[name].label
+
+
 def apply() -> None:
     """Set matplotlib's defaults for everything drawn afterwards."""
     mpl.rcParams.update(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from companion.fewshot import fidelity, fine_tuning, methods, table2
+from companion.fewshot import fidelity, fine_tuning, methods, table1_methods, table2
 from companion.intervals import UNMEASURED, Interval, interval
 from companion.results import Result, load_result
 from companion.verdicts import Claim, decide, each
@@ -34,6 +34,8 @@ class Evidence:
         fidelity: what undocumented details are worth.
         table1: Reptile on Mini-ImageNet, where it was run.
         fine_tuning: pre-training with the best fine-tuning of a grid, where it was run.
+        evaluation_batch: Reptile, 5 ways, evaluated in other ways, where it was run.
+        table1_methods: the other methods on Mini-ImageNet, where they were run.
     """
 
     budget: str
@@ -42,6 +44,8 @@ class Evidence:
     fidelity: Result
     table1: Result | None = None
     fine_tuning: Result | None = None
+    evaluation_batch: Result | None = None
+    table1_methods: Result | None = None
 
     @classmethod
     def load(cls, results: Path, budget: str) -> Evidence:
@@ -55,7 +59,10 @@ class Evidence:
             StoreError: if one of them is missing or damaged.
         """
         names = ("table2", "table2-methods", "fidelity")
-        more = {"table1": results / "table1" / budget, "fine_tuning": results / "fine-tuning" / budget}
+        more = {
+            name: results / name.replace("_", "-") / budget
+            for name in ("table1", "fine_tuning", "evaluation_batch", "table1_methods")
+        }
         return cls(
             budget,
             *(load_result(results / name / budget) for name in names),
@@ -104,6 +111,15 @@ class Evidence:
         rows = both[(both.shots == 1) & (both["mode"] == "transductive") & (both.classes == "test")]
         wide = rows.pivot(index="seed", columns="algorithm", values="accuracy")
         return interval((wide[method] - wide.reptile).to_numpy())
+
+    @property
+    def on_mini_imagenet(self) -> pd.DataFrame:
+        """Every cell of Table 1 and of baselines beside it, ours and the paper's; also what has not run."""
+        reptile, others = (
+            None if found is None else found.tables["accuracy"]
+            for found in (self.table1, self.table1_methods)
+        )
+        return table1_methods.compare(reptile, others)
 
     @cached_property
     def best_fine_tuning(self) -> Interval:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from companion.style import BLACK, BLUE, GRAY, LOOKS, ORANGE, VERMILLION, figure
+from companion.style import BLACK, BLUE, GRAY, ORANGE, VERMILLION, figure, readers_name
 from metalib.data.classes import ClassPool
 from metalib.tasks.episodes import Episodes
 
@@ -114,7 +114,7 @@ def methods(summaries: Mapping[str, pd.DataFrame]) -> Figure:
                 found["mean"], heights, xerr=errors, color=color, marker=marker, linestyle="none",
                 capsize=2, label=mode,
             )  # fmt: skip
-        labels = [LOOKS[name].label for name in names]
+        labels = [readers_name(name) for name in names]
         place.set_yticks(np.arange(len(names))[::-1], labels)
         place.set(title=title, xlabel="accuracy on test classes (%)")
     canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)

@@ -15,7 +15,7 @@ from companion.__main__ import main
 from companion.avg_grad_inner import course
 from companion.avg_grad_inner.training import Probe
 from companion.catalogue import EXPERIMENTS
-from companion.fewshot import fine_tuning, methods
+from companion.fewshot import evaluation_batch, fine_tuning, methods
 from companion.fewshot.scores import Scoring
 from companion.results import PROVENANCE, load_provenance, load_result, save_result, sealed
 from companion.running import runner
@@ -64,6 +64,8 @@ def small_settings(monkeypatch):
     """Settings of recorders that take seconds, made small; identities hold them."""
     monkeypatch.setattr(fine_tuning, "GRID", fine_tuning.GRID[:2])
     monkeypatch.setattr(methods, "Scoring", partial(Scoring, steps=2))
+    ways = (evaluation_batch.Evaluation(5, steps=2), evaluation_batch.Evaluation(15, steps=2))
+    monkeypatch.setattr(evaluation_batch, "EVALUATIONS", ways)
     monkeypatch.setattr(
         course, "_probe", cache(partial(Probe.sample, permutations=1, phases=3, amplitudes=2))
     )
