@@ -89,6 +89,23 @@ class SweepBudget(Budget):
         return {**super().as_dict(), "grid": list(self.grid)}
 
 
+@dataclass(frozen=True)
+class SearchBudget(Budget):
+    """How much work a search may do; every candidate takes as many inner steps as `iterations` of the demo.
+
+    Attributes:
+        generations: populations that are scored one after the other.
+        population: candidates of each.
+    """
+
+    generations: int = 1
+    population: int = 2
+
+    def __str__(self) -> str:
+        """Describe the budget in a line."""
+        return f"{super().__str__()}; {self.generations} generations of {self.population} candidates"
+
+
 def _sweep(**grids: tuple[float, ...]) -> dict[str, SweepBudget]:
     return {
         name: SweepBudget(_OVERLAP[name].iterations, _OVERLAP[name].evaluation_tasks, grid)
@@ -106,12 +123,7 @@ _OVERLAP = {
     "laptop": Budget(2_000, 200),
     "paper": Budget(40_000, 10_000),
 }
-_WEIGHTS = {
-    "smoke": Budget(10, 4),
-    "quick": Budget(200, 60),
-    "laptop": Budget(2_000, 500),
-    "paper": Budget(40_000, 10_000),
-}
+_WEIGHTS = {**_OVERLAP, "laptop": Budget(2_000, 500)}
 
 TABLE_1 = {
     "smoke": Budget(2, 2),
@@ -191,6 +203,14 @@ PERSONALIZATION = {  # rounds of FedAvg and Reptile, and clients of each kind
 TAILS = {**_OVERLAP, "laptop": Budget(1_000, 300)}
 LATE_GRADIENTS = {**_OVERLAP, "smoke": Budget(10, 10), "laptop": Budget(2_000, 300)}
 
+SINE_SEARCH = {
+    "smoke": SearchBudget(20, 10, generations=2, population=4),
+    "quick": SearchBudget(300, 100, generations=4, population=6),
+    "laptop": SearchBudget(3_000, 500, generations=8, population=8),
+}
+_SINE_SHORT = {"smoke": Budget(20, 10), "quick": Budget(300, 100), "laptop": Budget(3_000, 500)}
+ONE_AT_A_TIME = {**_SINE_SHORT, "paper": Budget(30_000, 500)}
+
 # Expectations are taken over 24 tasks, in each of which the points are divided in 8 ways.
 INNER_PRODUCT = {"smoke": Budget(100, 24), "quick": Budget(300, 24), "laptop": Budget(1_000, 24)}
 
@@ -218,6 +238,8 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "figure4-tails": TAILS,
     "late-gradients": LATE_GRADIENTS,
     "sine-equal-k": _EQUAL_K,
+    "sine-search": SINE_SEARCH,
+    "sine-one-at-a-time": ONE_AT_A_TIME,
     "sine-costs": _COSTS,
     "sine-implicit": _COSTS,
     "omniglot-costs": _OMNIGLOT_COSTS,

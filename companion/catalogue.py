@@ -14,6 +14,7 @@ from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sens
 from companion.personalization import experiment as personalization
 from companion.running.experiment import Experiment
 from companion.sine import experiments as sine
+from companion.sine import one_at_a_time, search
 from metalib.errors import InputError, nearest
 
 EXPERIMENTS: dict[str, Experiment[Any]] = {
@@ -58,6 +59,8 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         late_gradients.LATE_GRADIENTS,
         late_gradients.LATE_GRADIENTS_GLYPHS,
         sine.EQUAL_K,
+        search.SEARCH,
+        one_at_a_time.ONE_AT_A_TIME,
         costs.COSTS,
         costs.IMPLICIT,
         characters.OMNIGLOT_COSTS,

@@ -22,10 +22,13 @@ FLOORS = {
     "metalib.evaluation": ["regression", "classification"],
     "companion.publishing": ["artists", "table", "forms"],
     "companion.running": [
-        *("allocator", "compiled", "experiment", "unfinished", "stacks", "request", "assembly", "workers"),
-        *("runner", "estimates", "heartbeats", "distributed"),
+        *("allocator", "compiled", "experiment", "unfinished", "search", "stacks", "request", "assembly"),
+        *("workers", "runner", "estimates", "heartbeats", "distributed"),
     ],
-    "companion.sine": ["scores", "experiments", "summaries", "figures", "claims"],
+    "companion.sine": [
+        *("scores", "experiments", "settings", "search", "one_at_a_time"),
+        *("summaries", "tuning", "figures", "claims"),
+    ],
     "companion.glyphs": ["rendering", "figures"],
     "companion.fewshot": [
         *(

@@ -9,7 +9,7 @@ from typing import Any
 
 from companion.budgets import FewShotBudget
 from companion.results import load_result
-from companion.running.experiment import Unit
+from companion.running.experiment import LongRecorder, Unit
 from companion.running.request import Request
 from metalib.memory import side_by_side
 from metalib.store import digest
@@ -101,6 +101,8 @@ def _measured(asked: Request, unit: Unit[Any]) -> float:
     each = max(0.0, longer.seconds - first.seconds) / more
     block = max(0.0, first.seconds - each)  # sampled at once, whatever of it is used
     training = each * stack.iterations + block * -(-stack.iterations // BLOCK)
+    # A recorder that trains takes its inner steps about as fast as the unit takes its own.
+    training *= unit.inner_steps / unit.training_steps
     return (training + _scoring(asked, unit, first)) * len(configs) / len(few)
 
 
@@ -110,7 +112,12 @@ def _trained(asked: Request, unit: Unit[Any], configs: Sequence[TrainingConfig],
 
 
 def _scoring(asked: Request, unit: Unit[Any], trained: Trained) -> float:
-    """Return how long the scoring of trained runs takes, from that on a few tasks."""
+    """Return how long the scoring of trained runs takes, from that on a few tasks.
+
+    That of a recorder that trains counts as nothing beside its training.
+    """
+    if isinstance(unit.record, LongRecorder):
+        return 0.0
     budget = asked.experiment.budgets[asked.budget]
     ways = getattr(unit.family, "ways", 0)
     wanted = (budget.for_ways(ways) if isinstance(budget, FewShotBudget) else budget).evaluation_tasks

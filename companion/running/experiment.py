@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from companion.budgets import Budget
 from companion.results import Result
@@ -41,6 +42,46 @@ class Recorder(Protocol[F_in]):
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """Where a `LongRecorder` keeps what it has done.
+
+    Attributes:
+        path: its file.
+        identity: names what it belongs to.
+    """
+
+    path: Path
+    identity: str
+
+
+@runtime_checkable
+class LongRecorder(Recorder[F_in], Protocol[F_in]):
+    """A recorder that trains runs of its own, and goes on where it was interrupted."""
+
+    @property
+    def inner_steps(self) -> int:
+        """About how many inner steps it takes."""
+        ...
+
+    def __call__(
+        self,
+        family: F_in,
+        trained: Trained,
+        checkpoint: Checkpoint | None = None,
+        callback: Callable[[int], None] | None = None,
+    ) -> Result:
+        """Return the tables and arrays; as provenance `recording_seconds`, of earlier attempts too.
+
+        Args:
+            family: the tasks.
+            trained: the runs of the unit.
+            checkpoint: where to keep unfinished work; nowhere if `None`.
+            callback: called with the inner steps taken so far.
+        """
+        ...
+
+
+@dataclass(frozen=True)
 class Unit(Generic[F]):
     """Runs that are trained, recorded and stored together: often one run, at most one stack.
 
@@ -72,9 +113,15 @@ class Unit(Generic[F]):
         }
 
     @property
-    def inner_steps(self) -> int:
-        """The work that the unit is, in inner steps."""
+    def training_steps(self) -> int:
+        """The inner steps in which the runs are trained."""
         return sum(config.iterations * config.tasks * config.k for config in self.configs)
+
+    @property
+    def inner_steps(self) -> int:
+        """The work that the unit is, in inner steps: its training, and that of a recorder that trains."""
+        recording = self.record.inner_steps if isinstance(self.record, LongRecorder) else 0
+        return self.training_steps + recording
 
 
 @dataclass(frozen=True)

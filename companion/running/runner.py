@@ -23,7 +23,7 @@ from companion.revisions import revised
 from companion.running.assembly import merged
 from companion.running.experiment import SEEDS, Experiment
 from companion.running.request import Request, requested
-from companion.running.stacks import Finished, Stack, finish, has_checkpoint, train_along
+from companion.running.stacks import Finished, Stack, finish, forget_others, train_along
 from companion.running.unfinished import LOG, Log, alone, how_far, share
 from companion.running.workers import engine, side_by_side
 from metalib import __version__
@@ -223,9 +223,7 @@ def _kept(asked: Request, again: bool) -> dict[str, Result]:
                     raise
                 shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
     for stack in asked.stacks if again else ():
-        checkpoint = asked.unfinished / f"{stack.name}.npz"
-        if checkpoint.is_file() and not has_checkpoint(stack, checkpoint):
-            checkpoint.unlink()
+        forget_others(stack, asked.unfinished)
     return kept
 
 
@@ -234,7 +232,7 @@ def _clear(asked: Request) -> None:
     names = {stack.name for stack in asked.stacks} | {unit.name for unit in asked.units}
     for name in map(glob.escape, names):
         # The last pattern is of files that a killed process was writing.
-        for pattern in (name, f"{name}.npz", f"{name}.progress", f".{name}.*"):
+        for pattern in (name, f"{name}.npz", f"{name}.record.npz", f"{name}.progress", f".{name}.*"):
             for path in asked.unfinished.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     with suppress(OSError):  # it is not there, or not empty

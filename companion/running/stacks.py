@@ -11,13 +11,14 @@ from typing import Any
 import torch
 
 from companion.results import Result, environment
+from companion.revisions import revised
 from companion.running.allocator import keep_freed_memory
 from companion.running.compiled import compiled
-from companion.running.experiment import Unit
+from companion.running.experiment import Checkpoint, LongRecorder, Unit
 from metalib.errors import StoreError
 from metalib.memory import side_by_side
 from metalib.store import digest, load_arrays
-from metalib.training import TrainingConfig, train
+from metalib.training import Trained, TrainingConfig, train
 from metalib.training.config import StackConfig
 from metalib.training.loop import OnDivergence, identity_of
 from metalib.training.shares import ALONE, Share
@@ -54,7 +55,7 @@ class Finished:
     Attributes:
         unit: which.
         result: its tables and arrays, and as provenance where it was trained, and for how long: the
-            unit's share, by inner steps, of the wall time of its stack.
+            unit's share, by inner steps, of the wall time of its stack, and what its recorder has trained.
     """
 
     unit: Unit[Any]
@@ -100,14 +101,32 @@ def gather(units: Sequence[Unit[Any]], most: int) -> tuple[Stack, ...]:
     return tuple(sorted(gathered, key=lambda stack: place[stack.units[0].name]))
 
 
-def has_checkpoint(stack: Stack, path: Path) -> bool:
-    """Return whether a file is a whole checkpoint of a stack, by the code as it is now."""
+def record_checkpoint(unit: Unit[Any], folder: Path) -> Checkpoint:
+    """Return where the recorder of a unit keeps what it has done, if it is one that takes long."""
+    return Checkpoint(folder / f"{unit.name}.record.npz", digest(revised(unit.as_dict())))
+
+
+def forget_others(stack: Stack, folder: Path) -> None:
+    """Remove checkpoints in a stack's place that are damaged, or not of these runs and this code.
+
+    Args:
+        stack: what is to be trained.
+        folder: where its checkpoints lie.
+    """
     first = stack.units[0]
-    try:
-        header = load_arrays(path, sealed=True)[1]
-    except StoreError:
-        return False
-    return header.get("identity") == identity_of(first.family, stack.configs, first.monitor)
+    expected = {folder / f"{stack.name}.npz": identity_of(first.family, stack.configs, first.monitor)}
+    for unit in stack.units:
+        record = record_checkpoint(unit, folder)
+        expected[record.path] = record.identity
+    for path, identity in expected.items():
+        if not path.is_file():
+            continue
+        try:
+            header = load_arrays(path, sealed=True)[1]
+        except StoreError:
+            header = {}
+        if header.get("identity") != identity:
+            path.unlink()
 
 
 def finish(
@@ -134,7 +153,8 @@ def finish(
     """
     keep_freed_memory()
     ranks.from_first(lambda: stack.name)
-    per_iteration = stack.inner_steps // StackConfig.of(stack.configs).iterations
+    training = sum(unit.training_steps for unit in stack.units)
+    per_iteration = training // StackConfig.of(stack.configs).iterations
     first = stack.units[0]
     trained = train(
         first.family,
@@ -147,15 +167,31 @@ def finish(
         share=ranks,
         prepare=partial(compiled, mode=compile),
     )
-    start = 0
+    start, done = 0, training
     for unit in stack.units:
         stop = start + len(unit.configs)
         if unit.name not in kept:
-            result = unit.record(unit.family, trained.runs(start, stop))
-            seconds = trained.seconds * unit.inner_steps / stack.inner_steps
+            runs = trained.runs(start, stop)
+            result = _recorded(unit, runs, checkpoint.parent, _further(callback, done))
+            seconds = trained.seconds * unit.training_steps / training
+            seconds += result.provenance.get("recording_seconds", 0.0)
             provenance = {"training_seconds": round(seconds, 1), "environment": environment(device)}
             yield Finished(unit, replace(result, provenance=provenance))
-        start = stop
+        start, done = stop, done + unit.inner_steps - unit.training_steps
+
+
+def _recorded(
+    unit: Unit[Any], trained: Trained, folder: Path, callback: Callable[[int], None] | None
+) -> Result:
+    """Record the runs of a unit; a recorder that takes long goes on from its checkpoint."""
+    if isinstance(unit.record, LongRecorder):
+        return unit.record(unit.family, trained, record_checkpoint(unit, folder), callback)
+    return unit.record(unit.family, trained)
+
+
+def _further(callback: Callable[[int], None] | None, done: int) -> Callable[[int], None] | None:
+    """Return what counts on from `done` inner steps."""
+    return (lambda inner_steps: callback(done + inner_steps)) if callback else None
 
 
 def train_along(
