@@ -15,8 +15,8 @@ searches holds all of it.
 Said before this was run, for the laptop budget and five searches. Alike are errors whose ratio is 0.8 to
 1.25, the margin of the page. Ratios are those of the demo's error to that of what is found.
 
-1. The search finds better settings for 3,000 iterations, by more than the margin: the ratio is above 1.25. The
-   demo's are made for 30,000.
+1. The search finds better settings for 3,000 iterations, by more than the margin: the ratio is above 1.25.
+   The demo's are made for 30,000.
 2. At 30,000 iterations the lead of what was found is smaller than at 3,000.
 3. Every search ends at a larger product ε α, by which an outer step is long, than the demo's.
 4. No search ends at k = 1, which is joint training.
