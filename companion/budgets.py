@@ -99,7 +99,7 @@ class SearchBudget(Budget):
     """
 
     generations: int = 1
-    population: int = 2
+    population: int = 4
 
     def __str__(self) -> str:
         """Describe the budget in a line."""

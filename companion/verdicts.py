@@ -87,6 +87,27 @@ def jointly(*verdicts: str) -> str:
     return PARTLY if {HOLDS, FAILS} <= set(verdicts) else every(*verdicts)
 
 
+def negated(verdict: str) -> str:
+    """Return the verdict on the opposite of a claim; what is partly right stays so.
+
+    >>> negated(HOLDS), negated(FAILS), negated(OPEN)
+    ('does not hold', 'holds', 'not decided')
+    """
+    return {HOLDS: FAILS, FAILS: HOLDS}.get(verdict, verdict)
+
+
+def most(*verdicts: str) -> str:
+    """Return the verdict on the claim that more than half of several cases hold.
+
+    >>> most(HOLDS, HOLDS, FAILS), most(HOLDS, FAILS), most(HOLDS, OPEN, FAILS)
+    ('holds', 'does not hold', 'not decided')
+    """
+    cases = len(verdicts)
+    if 2 * verdicts.count(HOLDS) > cases:
+        return HOLDS
+    return FAILS if 2 * verdicts.count(FAILS) >= cases else OPEN
+
+
 def table(claims: Sequence[Claim]) -> str:
     """Return the claims as a Markdown table."""
     rows = [f"| {c.name} | {c.paper} | {c.measured} | **{c.verdict}** |" for c in claims]

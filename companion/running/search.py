@@ -42,7 +42,7 @@ class Plan:
     Attributes:
         dimensions: of the unit cube [0, 1]^d that is searched.
         generations: populations that are scored one after the other.
-        population: points of a generation, at least 2.
+        population: points of a generation, at least 4: CMA-ES averages the better half.
         seed: decides where the search begins, and its random numbers.
 
     Raises:
@@ -57,7 +57,7 @@ class Plan:
     def __post_init__(self) -> None:
         require(self.dimensions >= 1, f"dimensions is {self.dimensions}; search at least one")
         require(self.generations >= 1, f"generations is {self.generations}; search at least one")
-        require(self.population >= 2, f"population is {self.population}; CMA-ES compares at least 2 points")
+        require(self.population >= 4, f"population is {self.population}; CMA-ES needs at least 4 points")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
-from companion.style import BLACK, BLUE, CYCLE, GRAY, LINES, LOOKS, SKY, figure
+from companion.results import Result
+from companion.sine.one_at_a_time import CHANGES
+from companion.sine.settings import DEMO, NAMES, SPACE
+from companion.sine.tuning import MARGIN, SYMBOLS, effect
+from companion.style import BLACK, BLUE, CYCLE, GRAY, LINES, LOOKS, MARKERS, SKY, VERMILLION, figure
 from metalib.tasks.sine import SineTasks, SupportSet, grid, zero_function_error
 
 if TYPE_CHECKING:
@@ -128,3 +133,78 @@ def _floor(axes: Axes) -> None:
     axes.axhline(
         zero_function_error(), color=BLACK, linewidth=0.8, linestyle=(0, (1, 2)), label="zero function"
     )
+
+
+def search(candidates: pd.DataFrame, chosen: pd.DataFrame) -> Figure:
+    """Draw the path of every search, and the settings that it found, beside the demo's.
+
+    Args:
+        candidates: as `tuning.candidates` returns them. Those that err 10 times as much as the demo's
+            settings, or diverge, lie on the upper edge.
+        chosen: as `tuning.chosen` returns them.
+    """
+    canvas, (path, places) = figure(columns=2, height=3.0)
+    searches = list(chosen.index)
+    shift = {one: (i - (len(searches) - 1) / 2) * 0.12 for i, one in enumerate(searches)}
+    path.scatter(
+        candidates.generation + candidates.search.map(shift), candidates.ratio.clip(upper=10.0),
+        s=5, color=GRAY, label="candidate",
+    )  # fmt: skip
+    for i, one in enumerate(searches):
+        best = candidates[candidates.search == one].groupby("generation").best.first()
+        path.plot(
+            best.index + shift[one], best, drawstyle="steps-post", color=CYCLE[i % 5], linestyle=LINES[i % 5],
+            label="best so far, per search" if i == 0 else None,
+        )  # fmt: skip
+        places.plot(
+            [SPACE[name].place(chosen.loc[one, name]) for name in NAMES],
+            [row + shift[one] for row in range(len(NAMES))],
+            linestyle="", marker=MARKERS[i % 5], color=CYCLE[i % 5], label=f"search {one}",
+        )  # fmt: skip
+    path.axhline(1.0, color=BLACK, linewidth=1.2, linestyle=(0, (1, 1)), label="demo's settings")
+    path.set(
+        xlabel="generation", ylabel="validation error /\nthat of the demo's settings",
+        yscale="log", ylim=(None, 11.0),
+    )  # fmt: skip
+    path.legend(fontsize=7)
+    for row, name in enumerate(NAMES):
+        own = SPACE[name].place(getattr(DEMO, name))
+        places.plot(
+            [own, own], [row - 0.4, row + 0.4], color=BLACK, linewidth=2.5, solid_capstyle="butt",
+            label="demo's" if row == 0 else None,
+        )  # fmt: skip
+    titles = [f"{SYMBOLS[name]}\n{SPACE[name].low:g} to {SPACE[name].high:g}" for name in NAMES]
+    places.set(
+        yticks=range(len(NAMES)), yticklabels=titles, xlim=(-0.05, 1.05), ylim=(len(NAMES) - 0.4, -0.6),
+        xlabel="place in the range, logarithmic", title="settings found",
+    )  # fmt: skip
+    places.legend(fontsize=6, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    return canvas
+
+
+def one_at_a_time(short: Result, long: Result) -> Figure:
+    """Draw by what halving and doubling every setting multiplies the error, in short and in long runs."""
+    canvas, (axes,) = figure(height=3.4)
+    rows = [(name, value) for name, values in CHANGES.items() for value in values]
+    looks = ((short, BLUE, "o", -0.14), (long, VERMILLION, "s", 0.14))
+    axes.axvspan(*MARGIN, color="0.88", label=f"alike: {MARGIN[0]:g} to {MARGIN[1]:g}")
+    axes.axvline(1.0, color=BLACK, linewidth=0.8)
+    for one, color, marker, shift in looks:
+        found = [effect(one, *row) for row in rows]
+        middle = np.exp([each.mean for each in found])
+        low, high = (np.exp([getattr(each, side) for each in found]) for side in ("low", "high"))
+        axes.errorbar(
+            middle, np.arange(len(rows)) + shift, xerr=(middle - low, high - middle), color=color,
+            marker=marker, linestyle="", capsize=3,
+            label=f"{one.provenance['config']['budget']['iterations']:,} iterations",
+        )  # fmt: skip
+    axes.set(
+        xscale="log", yticks=range(len(rows)), ylim=(len(rows) - 0.5, -0.5),
+        yticklabels=[f"{SYMBOLS[n]}: {getattr(DEMO, n):g} to {v:g}" for n, v in rows],
+        xlabel="error after the change / error without it",
+    )  # fmt: skip
+    ticks = (0.25, 0.5, 0.8, 1.0, 1.25, 2.0, 4.0)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.legend()
+    return canvas

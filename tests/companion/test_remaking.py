@@ -41,7 +41,9 @@ def kind(unit):
 def smallest(experiment):
     """An experiment with its smallest budget cut down further: a few outer iterations, and two tasks."""
     budget = experiment.budgets["smoke"]
-    fewer = {name: min(amount, 2) for name, amount in vars(budget).items() if name != "grid"}
+    fewer = {
+        name: min(amount, 2) for name, amount in vars(budget).items() if name not in ("grid", "population")
+    }
     fewer |= {"iterations": min(budget.iterations, 5), "evaluation_tasks": 2}
     return replace(experiment, budgets={"tiny": replace(budget, **fewer)})
 
