@@ -26,6 +26,7 @@ AMOUNTS = {
     "iterations_20_way": "outer iterations for 20-way",
     "iterations_maml": "outer iterations for MAML",
     "evaluation_tasks_20_way": "evaluation tasks for 20-way",
+    "population": "candidates each",
 }
 """What the numbers of a budget count, where their names do not say it."""
 

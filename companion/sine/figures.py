@@ -154,7 +154,7 @@ def search(candidates: pd.DataFrame, chosen: pd.DataFrame) -> Figure:
         best = candidates[candidates.search == one].groupby("generation").best.first()
         path.plot(
             best.index + shift[one], best, drawstyle="steps-post", color=CYCLE[i % 5], linestyle=LINES[i % 5],
-            label="best so far, per search" if i == 0 else None,
+            marker=MARKERS[i % 5], label="best so far of each search" if i == 0 else None,
         )  # fmt: skip
         places.plot(
             [SPACE[name].place(chosen.loc[one, name]) for name in NAMES],
@@ -166,7 +166,7 @@ def search(candidates: pd.DataFrame, chosen: pd.DataFrame) -> Figure:
         xlabel="generation", ylabel="validation error /\nthat of the demo's settings",
         yscale="log", ylim=(None, 11.0),
     )  # fmt: skip
-    path.legend(fontsize=7)
+    path.legend(fontsize=6, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     for row, name in enumerate(NAMES):
         own = SPACE[name].place(getattr(DEMO, name))
         places.plot(
@@ -206,5 +206,5 @@ def one_at_a_time(short: Result, long: Result) -> Figure:
     ticks = (0.25, 0.5, 0.8, 1.0, 1.25, 2.0, 4.0)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.legend()
+    axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return canvas

@@ -12,7 +12,7 @@ from companion.intervals import Interval, interval
 from companion.results import Result
 from companion.sine.one_at_a_time import CHANGES, UNCHANGED
 from companion.sine.search import LONGER
-from companion.sine.settings import DEMO, NAMES
+from companion.sine.settings import DEMO, NAMES, Settings
 from companion.verdicts import FAILS, HOLDS, decide, each, every, negated
 
 MARGIN = (0.8, 1.25)
@@ -51,6 +51,32 @@ def chosen(search: Result) -> pd.DataFrame:
     rows = search.tables["test"]
     rows = rows[(rows.settings == "found") & (rows.longer == 1)].groupby("search").first()
     return rows.rename(columns={"per_step": "tasks"})[list(NAMES)]
+
+
+def settings_found(search: Result) -> pd.DataFrame:
+    """Return the demo's settings and those that each search found, as a table, and how far these lead.
+
+    The last two columns hold the demo's error over that of what is found, on test tasks.
+    """
+    best = chosen(search)
+    ahead = {
+        title: leads(search, longer) for title, longer in (("lead", 1), (f"lead, {LONGER} × longer", LONGER))
+    }
+    rows = [("demo", DEMO, dict.fromkeys(ahead, "1"))]
+    rows += [
+        (
+            f"search {one}",
+            Settings(**{name: best.loc[one, name] for name in NAMES}),
+            {title: f"{exp(found[one]):.2f}" for title, found in ahead.items()},
+        )
+        for one in best.index
+    ]
+    return pd.DataFrame(
+        [
+            {"settings": title, **{SYMBOLS[name]: f"{getattr(one, name):.2g}" for name in NAMES}, **leading}
+            for title, one, leading in rows
+        ]
+    )
 
 
 def candidates(search: Result) -> pd.DataFrame:

@@ -92,6 +92,13 @@ def test_a_lead_is_the_ratio_of_the_demos_error_to_that_of_what_is_found():
     assert list(tuning.chosen(result).columns) == list(NAMES)
 
 
+def test_the_table_of_what_is_found_begins_with_the_demo_and_has_a_row_per_search():
+    table = tuning.settings_found(searched(2.0, 1.1))
+    assert list(table.iloc[0]) == ["demo", "0.02", "0.1", "5", "1", "10", "1", "1"]
+    assert list(table.iloc[1]) == ["search 0", "0.05", "0.1", "8", "1", "10", "2.00", "1.10"]
+    assert len(table) == 1 + len(SEEDS)
+
+
 def test_candidates_are_compared_with_the_demo_on_the_tasks_of_their_own_search():
     tried = tuning.candidates(searched(2.0, 1.1))
     first = tried[tried.search == 0]
