@@ -198,6 +198,14 @@ def gain_of(accuracy: pd.DataFrame, way: Evaluation, mode: str = "inductive") ->
     return Interval(*(float(rows[bound][at]) for bound in Interval._fields))
 
 
+def usual(accuracy: pd.DataFrame) -> Interval:
+    """Return the accuracy of the first way without transduction, in percent, over all tasks of all seeds."""
+    rows = accuracy[accuracy["mode"] == "inductive"].groupby("seed", sort=False).first()
+    mean = float(rows.accuracy.mean())
+    half = NORMAL * float(np.sqrt(rows.standard_error.pow(2).sum())) / len(rows)
+    return Interval(mean, mean - half, mean + half)
+
+
 def missing() -> float:
     """Return by how many points Table 2, as stored, lies below the paper at 5-way 5-shot, inductive."""
     rows = compare(load_result(STORED).tables["accuracy"])

@@ -84,7 +84,7 @@ def table(gain: float, error: float = 0.1, base: float = 96.6) -> pd.DataFrame:
     """Three seeds whose gain with 15 images is about `gain`, each with that standard error."""
     rows = [
         {"batch": batch, "steps": 50, "moments": "carried", "mode": mode, "seed": seed,
-         "accuracy": base + added, "gain": added, "gain_error": error}
+         "accuracy": base + added, "gain": added, "gain_error": error, "standard_error": 0.3}
         for seed, off in enumerate((-0.1, 0.0, 0.1))
         for batch, added in ((5, 0.0), (15, gain + off))
         for mode in evaluation_batch.MODES
@@ -108,6 +108,11 @@ def test_what_the_gain_decides(gain, error, matters, explains):
     assert found.mean == pytest.approx(gain)
     assert found.high - gain == pytest.approx(1.96 * error / 3**0.5), "the mean of three seeds"
     assert (it_matters(rows), it_explains_the_gap(rows)) == (matters, explains)
+
+
+def test_the_usual_accuracy_is_that_of_the_first_way_over_all_tasks():
+    found = evaluation_batch.usual(table(0.6))
+    assert (found.mean, found.high) == pytest.approx((96.6, 96.6 + 1.96 * 0.3 / 3**0.5))
 
 
 def test_accuracy_stands_beside_the_gain_of_its_own_way():
