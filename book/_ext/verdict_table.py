@@ -80,7 +80,7 @@ def name_rows(app: Any, doctree: nodes.document) -> None:
     except InputError:
         return  # the page of claims says so
     for row, name in zip(rows, ledger(notebook), strict=True):
-        label = f"row-{claims[name].name}"
+        label = f"row-{claims[name].name}".lower()  # as Sphinx looks labels up
         row["ids"].append(label)
         app.env.get_domain("std").note_hyperlink_target(label, app.env.docname, label, claims[name].short)
         for word in row[-1].findall(nodes.strong):

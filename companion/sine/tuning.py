@@ -32,18 +32,26 @@ def as_ratio(found: Interval) -> str:
 def leads(search: Result, longer: int = 1) -> pd.Series:
     """Return log(demo's error / error of what is found) of every search: the mean over its fresh seeds.
 
+    It is not a number if one of the runs diverged: to drop that one would flatter.
+
     Args:
         search: that of `search.SEARCH`.
         longer: 1 for runs as long as the candidates, `LONGER` for those that are longer.
     """
     rows = search.tables["test"]
     wide = rows[rows.longer == longer].pivot(index=["search", "seed"], columns="settings", values="mse")
-    return (wide.demo / wide.found).transform("log").groupby("search").mean()
+    ratios = (wide.demo / wide.found).transform("log")
+    return ratios.groupby("search").agg(lambda runs: runs.mean(skipna=False))
 
 
 def lead(search: Result, longer: int = 1) -> Interval:
     """Return the mean of `leads` and its interval over searches."""
     return interval(leads(search, longer).to_numpy())
+
+
+def spelled(logarithms: pd.Series) -> list[str]:
+    """Write ratios whose logarithms are given, such as 2.10; where there is none, a run diverged."""
+    return ["diverged" if np.isnan(one) else f"{exp(one):.2f}" for one in logarithms]
 
 
 def chosen(search: Result) -> pd.DataFrame:
@@ -59,24 +67,18 @@ def settings_found(search: Result) -> pd.DataFrame:
     The last two columns hold the demo's error over that of what is found, on test tasks.
     """
     best = chosen(search)
-    ahead = {
-        title: leads(search, longer) for title, longer in (("lead", 1), (f"lead, {LONGER} × longer", LONGER))
-    }
-    rows = [("demo", DEMO, dict.fromkeys(ahead, "1"))]
+    rows = [("demo", DEMO)]
     rows += [
-        (
-            f"search {one}",
-            Settings(**{name: best.loc[one, name] for name in NAMES}),
-            {title: f"{exp(found[one]):.2f}" for title, found in ahead.items()},
-        )
-        for one in best.index
+        (f"search {one}", Settings(**{name: best.loc[one, name] for name in NAMES})) for one in best.index
     ]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [
-            {"settings": title, **{SYMBOLS[name]: f"{getattr(one, name):.2g}" for name in NAMES}, **leading}
-            for title, one, leading in rows
+            {"settings": title, **{SYMBOLS[name]: f"{getattr(one, name):.2g}" for name in NAMES}}
+            for title, one in rows
         ]
     )
+    leading = {f"lead, {LONGER} × longer" if longer > 1 else "lead": longer for longer in (1, LONGER)}
+    return table.assign(**{title: ["1", *spelled(leads(search, n))] for title, n in leading.items()})
 
 
 def candidates(search: Result) -> pd.DataFrame:
@@ -161,20 +163,20 @@ def _all_or(found: Iterable[bool]) -> str:
 def foretold(search: Result, short: Result, long: Result) -> pd.DataFrame:
     """Return what was said before the runs, what was measured, and the verdict on it: a row per sentence."""
     best, high = chosen(search), MARGIN[1]
-    after = leads(search) - leads(search, LONGER)
+    after = interval((leads(search) - leads(search, LONGER)).to_numpy())
     lengths = best.epsilon * best.alpha
     said_to_matter = ("alpha", "epsilon", "tasks")
     of_epsilon = [shrinks(short, long, "epsilon", value) for value in CHANGES["epsilon"]]
     rows = [
         (
             "CMA-ES finds settings that err less than the demo's, by more than the margin",
-            f"demo's error over that of what is found: {as_ratio(lead(search))}",
+            f"demo's error over that of what is found: {', '.join(spelled(leads(search)))}",
             decide(lead(search), above=log(high)),
         ),
         (
             f"with {LONGER} times as many iterations the lead is smaller",
-            f"{as_ratio(lead(search, LONGER))}",
-            decide(interval(after.to_numpy()), above=0),
+            f"then it is {', '.join(spelled(leads(search, LONGER)))}",
+            decide(after, above=0),
         ),
         (
             "every search ends at a larger ε α than the demo's",

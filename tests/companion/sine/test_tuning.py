@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from companion.results import Result
-from companion.sine import figures, tuning
+from companion.sine import claims, figures, tuning
 from companion.sine.one_at_a_time import CHANGES, UNCHANGED
 from companion.sine.search import FRESH, LONGER
 from companion.sine.settings import DEMO, NAMES
@@ -76,6 +76,19 @@ def test_a_setting_matters_little_if_all_its_changes_stay_within_the_margin(fact
     assert tuning.matters_little(one, "k") == verdict
 
 
+@pytest.mark.parametrize(
+    ("mattering", "verdict"),
+    [((), HOLDS), (("alpha", "k"), HOLDS), (("alpha", "k", "tasks"), FAILS), (tuple(CHANGES), FAILS)],
+)
+def test_most_settings_matter_little_if_more_than_half_of_them_do(mattering, verdict):
+    nothing = Result({})
+    long = changed({(name, CHANGES[name][0]): 2.0 for name in mattering})
+    evidence = claims.Evidence(nothing, nothing, nothing, nothing, nothing, long)
+    claim = claims.most_settings_matter_little(evidence)
+    assert claim.verdict == verdict
+    assert f"{len(CHANGES) - len(mattering)} of 5 settings" in claim.measured
+
+
 def test_a_change_that_counts_less_in_long_runs_shrinks_whichever_way_it_goes():
     short = changed({("epsilon", 0.05): 2.0, ("epsilon", 0.2): 0.5})
     long = changed({("epsilon", 0.05): 1.2, ("epsilon", 0.2): 0.9})
@@ -97,6 +110,17 @@ def test_the_table_of_what_is_found_begins_with_the_demo_and_has_a_row_per_searc
     assert list(table.iloc[0]) == ["demo", "0.02", "0.1", "5", "1", "10", "1", "1"]
     assert list(table.iloc[1]) == ["search 0", "0.05", "0.1", "8", "1", "10", "2.00", "1.10"]
     assert len(table) == 1 + len(SEEDS)
+
+
+def test_a_search_one_of_whose_runs_diverges_leads_by_no_number_and_leaves_its_sentences_open():
+    result = searched(2.0, 1.1)
+    test = result.tables["test"]
+    lost = (test.settings == "found") & (test.seed == FRESH)  # a run of search 1
+    result.tables["test"] = test.assign(mse=test.mse.mask(lost))
+    assert list(np.isnan(tuning.leads(result))) == [False, True, False, False, False]
+    assert list(tuning.settings_found(result).lead)[:3] == ["1", "2.00", "diverged"]
+    told = tuning.foretold(result, changed({}), changed({}))
+    assert list(told["it"])[:2] == [OPEN, OPEN]
 
 
 def test_candidates_are_compared_with_the_demo_on_the_tasks_of_their_own_search():
