@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from companion.fewshot import fidelity, table2
+from companion.fewshot import evaluation_batch, fidelity, table2
 from companion.fewshot import methods as table2_methods
 from companion.fewshot.claims import Evidence
 from companion.fewshot.fine_tuning import GRID
 from companion.results import load_result
+from companion.verdicts import FAILS
 
 RESULTS = Path(__file__).parents[2] / "results"
 BUDGET = "laptop"
@@ -128,3 +129,11 @@ def test_the_best_fine_tuning_of_the_grid_is_far_behind_reptile(stored):
     assert evidence.best_fine_tuning.high < -20
     best = tried.query("classes == 'test' and mode == 'transductive' and tuned == 'head'")
     assert set(best.alpha) == {0.01}, "inside the grid, not at its edge"
+
+
+def test_the_images_per_step_of_the_evaluation_do_not_explain_the_distance_to_the_paper():
+    """5-way 5-shot without transduction, with the weights of Table 2: 15 per step as on Mini-ImageNet, or 5."""
+    scored = load_result(RESULTS / "evaluation-batch" / BUDGET).tables["accuracy"]
+    assert set(scored.seed) == {0, 1, 2}
+    assert evaluation_batch.missing() == pytest.approx(2.3, abs=0.05)
+    assert evaluation_batch.it_explains_the_gap(scored) == FAILS
