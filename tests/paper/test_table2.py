@@ -132,7 +132,7 @@ def test_the_best_fine_tuning_of_the_grid_is_far_behind_reptile(stored):
 
 
 def test_the_images_per_step_of_the_evaluation_do_not_explain_the_distance_to_the_paper():
-    """5-way 5-shot without transduction, with the weights of Table 2: 15 per step as on Mini-ImageNet, or 5."""
+    """5-way 5-shot without transduction, weights of Table 2: 15 per step as on Mini-ImageNet, or 5."""
     scored = load_result(RESULTS / "evaluation-batch" / BUDGET).tables["accuracy"]
     assert set(scored.seed) == {0, 1, 2}
     assert evaluation_batch.missing() == pytest.approx(2.3, abs=0.05)
