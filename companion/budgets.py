@@ -107,10 +107,8 @@ class SearchBudget(Budget):
 
 
 def _sweep(**grids: tuple[float, ...]) -> dict[str, SweepBudget]:
-    return {
-        name: SweepBudget(_OVERLAP[name].iterations, _OVERLAP[name].evaluation_tasks, grid)
-        for name, grid in grids.items()
-    }
+    of = _OVERLAP
+    return {n: SweepBudget(of[n].iterations, of[n].evaluation_tasks, grid) for n, grid in grids.items()}
 
 
 _SINE = {"smoke": Budget(200, 50), "quick": Budget(3_000, 1_000), "paper": Budget(30_000, 1_000)}
