@@ -41,12 +41,10 @@ from metalib.training import Trained
 
 SHARE = 0.5
 """The part of the distance to the paper that the batch must make up to explain it."""
-WAYS, SHOTS = 5, 5
+WAYS, SHOTS, UNIT = 5, 5, "reptile-5-way"
 STORED = Path(__file__).parents[2] / "results" / "table2" / "laptop"
 """The trained weights of three seeds, as the repository holds them."""
-UNIT = "reptile-5-way"
-KEYS = ["batch", "steps", "moments"]
-MODES = ("transductive", "inductive")
+KEYS, MODES = ["batch", "steps", "moments"], ("transductive", "inductive")
 
 
 @dataclass(frozen=True)
