@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from companion.overlap.tails_foretold import LENGTHS
 from companion.style import ACCURACY, BLUE, CYCLE, GRAY, LINES, MARKERS, ORANGE, figure, note_lost
 
 
@@ -79,6 +80,26 @@ def late_gradients(summaries: Mapping[str, pd.DataFrame], titles: Mapping[str, s
         axes.set_xlabel("inner step $i$")
         axes.set_xticks(sorted(summary.step.unique()))
     canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return canvas
+
+
+def tails(points: pd.DataFrame) -> Figure:
+    """Draw accuracy against the share of the last minibatch that was seen before, for both lengths.
+
+    Args:
+        points: columns `length`, `seen`, `mean`, `low`, `high`, as `tails_foretold.curves` returns them.
+    """
+    canvas, (axes,) = figure(height=2.8)
+    for (length, label), color, line, marker in zip(LENGTHS.items(), CYCLE, LINES, MARKERS, strict=False):
+        chosen = points[points.length == length]
+        errors = (chosen["mean"] - chosen.low, chosen.high - chosen["mean"])
+        axes.errorbar(
+            100 * chosen.seen, chosen["mean"], yerr=errors, color=color, linestyle=line, marker=marker,
+            capsize=2, label=f"last gradient at {label}",
+        )  # fmt: skip
+    axes.set(xlabel="images of the last minibatch seen before (%)", ylabel=ACCURACY)
+    axes.set_xticks([100 * share for share in sorted(points.seen.unique())])
+    canvas.legend(loc="outside upper center")
     return canvas
 
 

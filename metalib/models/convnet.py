@@ -219,8 +219,8 @@ class _NormalizationBackward(Function):
         shift = of_x * s * mean - (of_g * g_1 + of_u * u_1) / count
         factors = (w - v * s * mean, v * s, s * of_g, s * of_u, -s * s * of_x, s * shift)
         a, b, c, d, e, f = (factor.view(1, -1, 1, 1) for factor in factors)
-        by_x = (g * c).addcmul_(u, d).addcmul_(x, e).add_(f)
-        return torch.addcmul(projected + a, x, b), by_x, s * inner, None, None
+        by_x = torch.addcmul(f, g, c).addcmul_(u, d).addcmul_(x, e)
+        return projected.add_(a).addcmul_(x, b), by_x, s * inner, None, None
 
 
 def _backward(g: Tensor, x: Tensor, gamma: Tensor, mean: Tensor, s: Tensor) -> Any:
