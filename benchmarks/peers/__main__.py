@@ -1,8 +1,9 @@
 """Time metalib beside other libraries, and store what was found: `make benchmarks`.
 
 Every piece of work is done in a process of its own, on one thread, pinned to one processor where the system
-can do that. The rows go to `benchmarks/peers.csv`, what they were measured with to `benchmarks/peers.json`,
-which names the SHA-256 of the rows. With `--rounds 1 --out DIRECTORY` it is a rehearsal.
+can do that. The process keeps the memory that it frees, as `companion run` does, whoever is at work. The rows
+go to `benchmarks/peers.csv`, what they were measured with to `benchmarks/peers.json`, which names the SHA-256
+of the rows. With `--rounds 1 --out DIRECTORY` it is a rehearsal.
 """
 
 from __future__ import annotations
@@ -57,8 +58,10 @@ def rows_of(name: str, rounds: int) -> Iterator[dict[str, Any]]:
     import torch
 
     from benchmarks.peers import costs, timing, work
+    from companion.running.allocator import keep_freed_memory
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     if name == "machine":
         yield from timing.rates(rounds, 25 * costs.size_of(work.sine_batch().phi))
         return
