@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from companion.speed import figures
+from companion.speed.memory import freed_memory
 from companion.speed.summaries import (
     ALONE,
     COMPILED,
@@ -141,3 +142,15 @@ def test_the_figure_has_a_row_per_work_and_a_mark_per_library(measured):
     (axes,) = figures.beside(measured).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == list(reversed(WORKS.values()))
     assert len(axes.containers) == len(LIBRARIES)
+
+
+def test_what_keeping_memory_gains_is_paired_by_round(tmp_path):
+    rows = [
+        ("net", i, way, ms * (1 + 0.01 * i), faults, 300.0)
+        for i in range(7)
+        for way, ms, faults in (("handed back", 30.0, 5_000.0), ("kept", 20.0, 3.0))
+    ]
+    columns = ["network", "round", "memory", "ms", "page_faults", "megabytes"]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "allocator.csv", index=False)
+    (found,) = freed_memory(tmp_path / "allocator.csv").to_numpy().tolist()
+    assert found == ["net", "30.9", "20.6", "1.5 (1.5 to 1.5)", "5,000", "3"]
