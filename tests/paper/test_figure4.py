@@ -9,7 +9,7 @@ import pytest
 from companion.budgets import FIGURE_4A
 from companion.inner_gradients.summaries import contrast, late_losses
 from companion.intervals import over_seeds
-from companion.overlap import late_gradients
+from companion.overlap import late_gradients, tails, tails_foretold
 from companion.overlap import settings as overlap
 from companion.results import load_result
 from metalib.data.glyphs import glyphs
@@ -172,3 +172,13 @@ def test_at_twice_the_minibatch_they_lose_far_less_than_the_shared_tail(name):
     accuracy = stored("figure4b").tables["accuracy"]
     assert contrast(accuracy, {f"{name}-25": 1, f"{name}-50": -1}).mean < 5
     assert contrast(accuracy, {f"{name}-50": 1, "shared-cycling-50": -1}).low > 5
+
+
+def test_a_tail_seen_before_fails_at_the_length_of_a_new_one_too():
+    """With k and minibatch fixed; and most of what is lost is lost on the last quarter."""
+    result = stored("figure4-tails")
+    assert tails_foretold.lost(result).low > tails.MARGIN
+    assert tails_foretold.made_good(result).high < 0
+    first = tails_foretold.points(result, {"own-0": 1, "own-0.5": -1})
+    last = tails_foretold.points(result, {"own-0.75": 1, "own-1": -1})
+    assert last.mean > 2 * first.mean
