@@ -90,11 +90,12 @@ def tails(points: pd.DataFrame) -> Figure:
         points: columns `length`, `seen`, `mean`, `low`, `high`, as `tails_foretold.curves` returns them.
     """
     canvas, (axes,) = figure(height=2.8)
-    for (length, label), color, line, marker in zip(LENGTHS.items(), CYCLE, LINES, MARKERS, strict=False):
+    styles = zip(LENGTHS.items(), CYCLE, LINES, MARKERS, (-0.7, 0.7), strict=False)
+    for (length, label), color, line, marker, shift in styles:
         chosen = points[points.length == length]
         errors = (chosen["mean"] - chosen.low, chosen.high - chosen["mean"])
         axes.errorbar(
-            100 * chosen.seen, chosen["mean"], yerr=errors, color=color, linestyle=line, marker=marker,
+            100 * chosen.seen + shift, chosen["mean"], yerr=errors, color=color, linestyle=line, marker=marker,
             capsize=2, label=f"last gradient at {label}",
         )  # fmt: skip
     axes.set(xlabel="images of the last minibatch seen before (%)", ylabel=ACCURACY)
