@@ -95,8 +95,8 @@ def tails(points: pd.DataFrame) -> Figure:
         chosen = points[points.length == length]
         errors = (chosen["mean"] - chosen.low, chosen.high - chosen["mean"])
         axes.errorbar(
-            100 * chosen.seen + shift, chosen["mean"], yerr=errors, color=color, linestyle=line, marker=marker,
-            capsize=2, label=f"last gradient at {label}",
+            100 * chosen.seen + shift, chosen["mean"], yerr=errors, color=color, linestyle=line,
+            marker=marker, capsize=2, label=f"last gradient at {label}",
         )  # fmt: skip
     axes.set(xlabel="images of the last minibatch seen before (%)", ylabel=ACCURACY)
     axes.set_xticks([100 * share for share in sorted(points.seen.unique())])
