@@ -29,5 +29,5 @@ def freed_memory(file: Path) -> pd.DataFrame:
                 *(f"{part.page_faults.median():,.0f}" for part in (back, kept)),
             )
         )
-    columns = ["step, ms", "kept, ms", "ratio", "page faults", "kept"]
+    columns = ["handed back, ms", "kept, ms", "ratio", "page faults", "page faults, kept"]
     return pd.DataFrame(rows, columns=["network", *columns])
