@@ -148,7 +148,7 @@ def search(candidates: pd.DataFrame, chosen: pd.DataFrame) -> Figure:
     shift = {one: (i - (len(searches) - 1) / 2) * 0.12 for i, one in enumerate(searches)}
     path.scatter(
         candidates.generation + candidates.search.map(shift), candidates.ratio.clip(upper=10.0),
-        s=5, color=GRAY, label="candidate",
+        s=5, color=GRAY, label="candidate", rasterized=True,
     )  # fmt: skip
     for i, one in enumerate(searches):
         best = candidates[candidates.search == one].groupby("generation").best.first()

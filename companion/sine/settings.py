@@ -68,8 +68,8 @@ class Range:
     def value(self, place: float) -> float:
         """Return low^(1 − u) high^u for a place u in [0, 1]; rounded if only whole numbers count.
 
-        >>> Range(0.01, 1.0).value(0.5), Range(1, 20, whole=True).value(0.5)
-        (0.1, 4)
+        >>> Range(0.25, 1.0).value(0.0), Range(1, 20, whole=True).value(0.5)
+        (0.25, 4)
         """
         require(0 <= place <= 1, f"place is {place}; it must lie in [0, 1]")
         exact = float(np.exp((1 - place) * np.log(self.low) + place * np.log(self.high)))

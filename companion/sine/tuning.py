@@ -124,6 +124,11 @@ def matters_little(one: Result, name: str) -> str:
     return each((effect(one, name, value) for value in CHANGES[name]), above=log(low), below=log(high))
 
 
+def little(one: Result) -> list[str]:
+    """Return the settings that matter little."""
+    return [name for name in CHANGES if matters_little(one, name) == HOLDS]
+
+
 def in_short(one: Result, name: str) -> str:
     """Write by what the changes of a setting multiply the error, without intervals, as in "1.31 and 0.80"."""
     return " and ".join(f"{exp(effect(one, name, value).mean):.2f}" for value in CHANGES[name])

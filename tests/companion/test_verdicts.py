@@ -11,7 +11,7 @@ from companion.intervals import UNMEASURED, Interval, widened
 from companion.verdicts import FAILS, HOLDS, OPEN, PARTLY, decide, each, every, jointly
 
 LEDGERS = sorted(Path(companion.__file__).parent.glob("*/claims.py"))
-RULES = {"decide", "each", "every", "jointly"}
+RULES = {"decide", "each", "every", "jointly", "most"}
 
 
 def between(low: float, high: float) -> Interval:
