@@ -32,12 +32,12 @@ SWITCH = "COMPANION_FORMS"
 """Environment variable: if it is "none", figures are only shown, for runs that nobody looks at."""
 
 _PICTURE = re.compile(r"(?<=data:image/png;base64,)[\w+/=\s]+")
-_OUTLINE = re.compile(r' d="[^"]*"')
+_OUTLINE = re.compile(r' (?:d|x|y)="[^"]*"')
 _DECIMALS = re.compile(r"(\.\d\d)\d+")
 
 
 def svg(canvas: Figure) -> str:
-    """Return a figure as SVG, its outlines to a hundredth of a point, its pictures with few colors."""
+    """Return a figure as SVG, its outlines and places to a hundredth of a point, its pictures with few colors."""
     found = _saved(canvas, "svg", {"Date": None, "Creator": None}).decode()
     found = _PICTURE.sub(
         lambda picture: base64.b64encode(_few_colors(base64.b64decode(picture[0]))).decode(), found

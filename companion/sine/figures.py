@@ -166,6 +166,7 @@ def search(candidates: pd.DataFrame, chosen: pd.DataFrame) -> Figure:
         xlabel="generation", ylabel="validation error /\nthat of the demo's settings",
         yscale="log", ylim=(None, 11.0),
     )  # fmt: skip
+    path.minorticks_off()
     path.legend(fontsize=6, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     for row, name in enumerate(NAMES):
         own = SPACE[name].place(getattr(DEMO, name))
