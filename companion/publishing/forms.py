@@ -37,7 +37,7 @@ _DECIMALS = re.compile(r"(\.\d\d)\d+")
 
 
 def svg(canvas: Figure) -> str:
-    """Return a figure as SVG, its outlines and places to a hundredth of a point, its pictures with few colors."""
+    """Return a figure as SVG, to a hundredth of a point, its pictures with few colors."""
     found = _saved(canvas, "svg", {"Date": None, "Creator": None}).decode()
     found = _PICTURE.sub(
         lambda picture: base64.b64encode(_few_colors(base64.b64decode(picture[0]))).decode(), found
