@@ -4,8 +4,8 @@ Runs are folded into the groups of one grouped convolution: hidden layers are he
 [batch, height, width, runs · channels], every run convolves and normalizes its own channels, and a
 stack of one costs no more than a plain network (`benchmarks/sweep.py` times both). Channels are last in
 memory, which is faster. PyTorch's batch normalization then adds the numbers of a channel up one after the
-other. Where many are alike, as on blank paper, that rounds badly, ReLUs flip, and gradients are off by up to
-a third after four inner steps. So mean and variance are taken here, with sums that round well.
+other. Where many are alike, as on blank paper, that rounds badly, ReLUs flip, and after a few inner steps
+gradients can be off by a tenth and more. So mean and variance are taken here, with sums that round well.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def test_at_twice_the_minibatch_they_lose_far_less_than_the_shared_tail(name):
 
 
 def test_a_tail_seen_before_fails_at_the_length_of_a_new_one_too():
-    """With k and minibatch fixed; and most of what is lost is lost on the last quarter."""
+    """With k and minibatch fixed; the last quarter costs, on average, more than twice the first half."""
     result = stored("figure4-tails")
     assert tails_foretold.lost(result).low > tails.MARGIN
     assert tails_foretold.made_good(result).high < 0
