@@ -34,7 +34,7 @@ from metalib.data.glyphs import glyphs
 from metalib.derivatives import Loss, MinibatchLoss, cross_entropy, gradient, hvp
 from metalib.inner import inner_loop
 from metalib.meta_gradients import maml
-from metalib.models import convnet
+from metalib.models import convnet, layers
 from metalib.models.convnet import omniglot_net
 from metalib.optimizers import SGD
 from metalib.params import Params, norm, subtract
@@ -130,14 +130,14 @@ def rounding(loss: MinibatchLoss, phi: Params) -> dict[str, tuple[float, float]]
         loss: of a `ConvNet`, in double precision.
         phi: its weights.
     """
-    exact, normalize = gradient(loss, phi), convnet._batch_norm
+    exact, normalize = gradient(loss, phi), convnet.batch_norm
     net = replace(loss.model, dtype="float32")
     single = replace(loss, model=net, inputs=loss.inputs.float())
     weights = {name: value.float() for name, value in phi.items()}
     found = {}
 
     def pytorchs(hidden: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        eps = convnet.BATCH_NORM_EPS
+        eps = layers.BATCH_NORM_EPS
         return F.batch_norm(hidden, None, None, gamma.flatten(), beta.flatten(), training=True, eps=eps)
 
     def contiguous(hidden: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
@@ -145,11 +145,11 @@ def rounding(loss: MinibatchLoss, phi: Params) -> dict[str, tuple[float, float]]
 
     ways = {"as metalib does it": normalize, "PyTorch's": pytorchs, "PyTorch's, channels first": contiguous}
     for name, way in ways.items():
-        convnet._batch_norm = way
+        convnet.batch_norm = way
         g = {name: value.double() for name, value in gradient(single, weights).items()}
         times = [seconds(lambda: gradient(single, weights), 2) for _ in range(REPEATS)]
         found[name] = (float(norm(subtract(g, exact)) / norm(exact)), 1e3 * median(times))
-    convnet._batch_norm = normalize
+    convnet.batch_norm = normalize
     return found
 
 

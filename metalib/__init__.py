@@ -15,7 +15,7 @@ Its parts build on one another. Each imports only from those above it in this li
     store           digests, arrays, and how files are written
     data            pools of classes and their images
     tasks           distributions of tasks
-    theory          the expansions, expectations and manifolds of section 5
+    theory          the expansions and expectations of section 5.1
     methods         MAML, FOMAML, Reptile, joint training: one entry each
     training        the outer loop
     evaluation      adapt and score

@@ -12,10 +12,10 @@ import metalib
 
 HOUSES = {house.__name__: Path(house.__file__).parent for house in (metalib, companion)}
 FLOORS = {
-    "metalib.models": ["mlp", "convnet"],
+    "metalib.models": ["mlp", "layers", "convnet"],
     "metalib.data": ["cache", "classes", "omniglot", "glyphs", "miniimagenet_classes", "miniimagenet"],
     "metalib.tasks": ["family", "sine", "schemes", "episodes", "fewshot"],
-    "metalib.theory": ["taylor", "expectations", "manifolds"],
+    "metalib.theory": ["taylor", "expectations"],
     "metalib.training": [
         *("outer_optimizers", "config", "shares", "minibatches", "outer", "checkpoints", "monitor", "loop"),
     ],
@@ -69,7 +69,7 @@ FLOORS = {
         *("found", "averages", "gradients", "ledger", "similarity", "moving_layers", "summaries", "figures"),
     ],
     "companion.playground": ["weights"],
-    "companion.manifolds": ["shapes", "examples", "limits", "figures", "claims"],
+    "companion.manifolds": ["distance", "shapes", "examples", "limits", "figures", "claims"],
     "companion.questions": ["measurements", "figures"],
     "companion.pitfalls": ["updates", "optimizers", "data"],
 }

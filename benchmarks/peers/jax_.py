@@ -17,7 +17,8 @@ import optax
 from jax import Array, lax
 
 from benchmarks.peers.work import Entry, Images, Peer, Point, SineBatch, Training, Weights, one_run
-from metalib.models.convnet import BATCH_NORM_EPS, ConvNet
+from metalib.models.convnet import ConvNet
+from metalib.models.layers import BATCH_NORM_EPS
 from metalib.tasks.family import BLOCK
 
 Params = dict[str, Array]

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.peers.work import Point, Weights
-from metalib.models.convnet import BATCH_NORM_EPS, ConvNet
+from metalib.models.convnet import ConvNet
+from metalib.models.layers import BATCH_NORM_EPS
 from metalib.models.mlp import SINE_WIDTHS
 
 

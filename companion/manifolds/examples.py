@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from companion.manifolds.distance import Manifold
 from companion.manifolds.shapes import Affine, Sphere, parabola, sine_curve
 from metalib.rng import generator
-from metalib.theory.manifolds import Manifold
 
 
 def two_curves() -> tuple[Manifold, Manifold]:

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
 
+from companion.manifolds.distance import Manifold, mean_half_squared_distance
 from companion.manifolds.shapes import Affine, Graph, Sphere
 from companion.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, figure
-from metalib.theory.manifolds import Manifold, mean_half_squared_distance
 
 PATHS = ((GREEN, "-"), (VERMILLION, "--"), (PURPLE, "-."))
 

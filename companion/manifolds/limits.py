@@ -10,6 +10,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from companion.manifolds.distance import (
+    Manifold,
+    Update,
+    batched,
+    closest_to_all,
+    descend_distance,
+    distance_gradient,
+    half_squared_distance,
+    iterate,
+    mean_half_squared_distance,
+)
 from companion.manifolds.examples import (
     dimension_of,
     example_manifolds,
@@ -24,17 +35,6 @@ from metalib.inner import adapt
 from metalib.optimizers import SGD
 from metalib.params import Params
 from metalib.rng import generator
-from metalib.theory.manifolds import (
-    Manifold,
-    Update,
-    batched,
-    closest_to_all,
-    descend_distance,
-    distance_gradient,
-    half_squared_distance,
-    iterate,
-    mean_half_squared_distance,
-)
 
 
 def gradient_check(points: int = 50, h: float = 1e-5, seed: int = 0) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Solution manifolds with exact projections: affine sets, spheres, and curves in the plane.
 
-Points are rows of tensors of shape [points, d]. Each is a `metalib.theory.manifolds.Manifold`.
+Points are rows of tensors of shape [points, d]. Each is a `companion.manifolds.distance.Manifold`.
 """
 
 from __future__ import annotations

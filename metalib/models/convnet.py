@@ -3,9 +3,7 @@
 Runs are folded into the groups of one grouped convolution: hidden layers are held as
 [batch, height, width, runs · channels], every run convolves and normalizes its own channels, and a
 stack of one costs no more than a plain network (`benchmarks/sweep.py` times both). Channels are last in
-memory, which is faster. PyTorch's batch normalization then adds the numbers of a channel up one after the
-other. Where many are alike, as on blank paper, that rounds badly, ReLUs flip, and after a few inner steps
-gradients can be off by a tenth and more. So mean and variance are taken here, with sums that round well.
+memory, which is faster.
 """
 
 from __future__ import annotations
@@ -14,14 +12,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import Function, once_differentiable
 
 from metalib.errors import require
+from metalib.models.layers import batch_norm, convolution
 from metalib.params import Params
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
 KERNEL = 3
 LAYERS = 4
-BATCH_NORM_EPS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,7 @@ class ConvNet:
         hidden = images.permute(1, 2, 3, 0, 4).reshape(batch, self.size, self.size, -1).permute(0, 3, 1, 2)
         for i in range(LAYERS):
             hidden = self._convolution(hidden, params[f"conv_{i}"], params[f"bias_{i}"])
-            hidden = _batch_norm(hidden, params[f"gamma_{i}"], params[f"beta_{i}"])
+            hidden = batch_norm(hidden, params[f"gamma_{i}"], params[f"beta_{i}"])
             if self.pooling:
                 hidden = F.max_pool2d(hidden, 2, ceil_mode=True)
             hidden = torch.relu(hidden)
@@ -162,7 +159,7 @@ class ConvNet:
         if stride == 2 and size % 2 == 0:
             hidden = F.pad(hidden, (0, 1, 0, 1))
             padding = 0
-        return F.conv2d(hidden, kernel, bias.flatten(), stride, padding, groups=runs)
+        return convolution(hidden, kernel, bias.flatten(), stride, padding, runs)
 
 
 def omniglot_net(ways: int, dtype: str = "float32") -> ConvNet:
@@ -172,60 +169,6 @@ def omniglot_net(ways: int, dtype: str = "float32") -> ConvNet:
     113221
     """
     return ConvNet(ways, dtype=dtype)
-
-
-def _batch_norm(hidden: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-    """Normalize every channel by its mean and (biased) variance over the batch and all positions."""
-    return _Normalization.apply(hidden, gamma.flatten(), beta.flatten())
-
-
-class _Normalization(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor) -> Any:
-        mean = x.mean((0, 2, 3))
-        variance = (x - mean.view(1, -1, 1, 1)).square_().mean((0, 2, 3))
-        s = variance.add_(BATCH_NORM_EPS).rsqrt_()
-        scale = gamma * s
-        ctx.save_for_backward(x, gamma, mean, s)
-        return torch.addcmul((beta - mean * scale).view(1, -1, 1, 1), x, scale.view(1, -1, 1, 1))
-
-    @staticmethod
-    def backward(ctx: Any, *g: Tensor) -> Any:
-        return _NormalizationBackward.apply(*g, *ctx.saved_tensors)
-
-
-class _NormalizationBackward(Function):
-    """From the gradient g by y = γ x̂ + β, x̂ = s (x − mean), those by x, γ and β.
-
-    By x it is γ s P g with P g = g − mean(g) − x̂ mean(g x̂). P is symmetric, so that one kernel serves twice.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, *given: Tensor) -> Any:
-        by_x, g_x, g_1 = _backward(*given)
-        ctx.save_for_backward(*given, g_x, g_1)
-        return by_x, g_x, g_1
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, u: Tensor, v: Tensor, w: Tensor) -> Any:
-        """Return the derivatives of ⟨u, by_x⟩ + ⟨v, Σ g x̂⟩ + ⟨w, Σ g⟩ by g, x and γ."""
-        g, x, gamma, mean, s, g_x, g_1 = ctx.saved_tensors  # Σ g x̂, Σ g
-        count, scale = x.numel() // len(gamma), gamma * s
-        projected, u_x, u_1 = _backward(u, x, gamma, mean, s)
-        inner = (u * g).sum((0, 2, 3)) - (u_1 * g_1 + u_x * g_x) / count  # ⟨u, P g⟩
-        of_g, of_u = v - scale * u_x / count, -scale * g_x / count  # the derivative by x̂ is of_g g + of_u u
-        of_x = (of_g * g_x + of_u * u_x + scale * inner) / count
-        shift = of_x * s * mean - (of_g * g_1 + of_u * u_1) / count
-        factors = (w - v * s * mean, v * s, s * of_g, s * of_u, -s * s * of_x, s * shift)
-        a, b, c, d, e, f = (factor.view(1, -1, 1, 1) for factor in factors)
-        by_x = torch.addcmul(f, g, c).addcmul_(u, d).addcmul_(x, e)
-        return projected.add_(a).addcmul_(x, b), by_x, s * inner, None, None
-
-
-def _backward(g: Tensor, x: Tensor, gamma: Tensor, mean: Tensor, s: Tensor) -> Any:
-    kept = (None, None, mean, s, True, BATCH_NORM_EPS, [True, True, True])
-    return torch.ops.aten.native_batch_norm_backward(g, x, gamma, *kept)
 
 
 def _uniform(generator: torch.Generator, shape: tuple[int, ...], bound: float) -> Tensor:

@@ -1,1 +1,1 @@
-"""What section 5 of the paper says, computed: expansions, expectations, solution manifolds."""
+"""What section 5.1 of the paper says, computed: expansions and expectations."""

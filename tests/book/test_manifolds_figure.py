@@ -4,8 +4,8 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page
 
+from companion.manifolds.distance import closest_to_all, descend_distance, iterate
 from companion.manifolds.limits import two_curves
-from metalib.theory.manifolds import closest_to_all, descend_distance, iterate
 from tests.book.sources import ROOT
 
 pytestmark = pytest.mark.xdist_group("book")

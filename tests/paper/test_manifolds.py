@@ -4,6 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from companion.manifolds.distance import (
+    closest_to_all,
+    distance_gradient,
+    half_squared_distance,
+    iterate,
+    mean_half_squared_distance,
+)
 from companion.manifolds.examples import dimension_of, example_manifolds, three_lines, two_curves
 from companion.manifolds.limits import (
     alternating_limits,
@@ -15,13 +22,6 @@ from companion.manifolds.limits import (
 )
 from companion.manifolds.shapes import Sphere
 from metalib.rng import generator
-from metalib.theory.manifolds import (
-    closest_to_all,
-    distance_gradient,
-    half_squared_distance,
-    iterate,
-    mean_half_squared_distance,
-)
 from tests.tolerances import EXACT, ROUNDOFF
 
 FINITE_DIFFERENCE = 1e-8

@@ -6,15 +6,16 @@ from statistics import median
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from metalib.data.glyphs import glyphs
 from metalib.derivatives import MinibatchLoss, cross_entropy, gradient, hvp
 from metalib.errors import InputError
 from metalib.inner import inner_loop
 from metalib.meta_gradients import maml
-from metalib.models import convnet
-from metalib.models.convnet import BATCH_NORM_EPS, ConvNet, omniglot_net
+from metalib.models import layers
+from metalib.models.convnet import LAYERS, ConvNet, omniglot_net
 from metalib.optimizers import SGD
 from metalib.params import Params, norm, select, subtract
 from metalib.tasks.fewshot import FewShot
@@ -23,25 +24,25 @@ from tests.tolerances import EXACT, FLOAT32, ROUNDOFF
 
 def literal_network(net: ConvNet) -> nn.Sequential:
     """The architecture spelled out, padding included: 28 → 14 → 7 → 4 → 2, or 84 → 42 → 21 → 11 → 6."""
-    layers: list[nn.Module] = []
+    modules: list[nn.Module] = []
     inputs, size = net.channels, net.size
     for _ in range(4):
         if net.pooling:
-            layers += [nn.Conv2d(inputs, net.filters, 3, padding=1)]
+            modules += [nn.Conv2d(inputs, net.filters, 3, padding=1)]
         elif size % 2 == 0:
-            layers += [nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(inputs, net.filters, 3, stride=2)]
+            modules += [nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(inputs, net.filters, 3, stride=2)]
         else:
-            layers += [nn.ZeroPad2d((1, 1, 1, 1)), nn.Conv2d(inputs, net.filters, 3, stride=2)]
-        layers += [nn.BatchNorm2d(net.filters, eps=1e-3, track_running_stats=False)]
+            modules += [nn.ZeroPad2d((1, 1, 1, 1)), nn.Conv2d(inputs, net.filters, 3, stride=2)]
+        modules += [nn.BatchNorm2d(net.filters, eps=1e-3, track_running_stats=False)]
         if net.pooling:
             bottom_right = size % 2
-            layers += [
+            modules += [
                 nn.ConstantPad2d((0, bottom_right, 0, bottom_right), -torch.inf),
                 nn.MaxPool2d(2, 2),
             ]
-        layers += [nn.ReLU()]
+        modules += [nn.ReLU()]
         inputs, size = net.filters, -(-size // 2)
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(size * size * net.filters, net.ways)).double()
+    return nn.Sequential(*modules, nn.Flatten(), nn.Linear(size * size * net.filters, net.ways)).double()
 
 
 def load(reference: nn.Sequential, net: ConvNet, params: dict[str, torch.Tensor]) -> None:
@@ -195,10 +196,10 @@ def test_batch_norm_is_pytorchs_with_first_and_second_derivatives(memory):
     leaves = [x.to(memory_format=memory).requires_grad_(), gamma.requires_grad_(), beta.requires_grad_()]
 
     def theirs(x, gamma, beta):
-        return F.batch_norm(x, None, None, gamma, beta, training=True, eps=BATCH_NORM_EPS)
+        return F.batch_norm(x, None, None, gamma, beta, training=True, eps=layers.BATCH_NORM_EPS)
 
     found = []
-    for normalize in (convnet._batch_norm, theirs):
+    for normalize in (layers.batch_norm, theirs):
         y = normalize(*leaves)
         first = torch.autograd.grad((y.sin() * scale).sum(), leaves, create_graph=True)
         mixed = sum((g * torch.arange(g.numel()).view_as(g).cos()).sum() for g in first)
@@ -235,9 +236,43 @@ def test_roundoff_does_not_drown_the_gradients_of_drawings_on_blank_paper():
 def test_a_hessian_vector_product_of_batch_norm_costs_three_passes_of_its_kernel(monkeypatch):
     """For the gradient, for its derivative, and on the way back through the forward pass."""
     calls = []
-    kernel = convnet._backward
-    monkeypatch.setattr(convnet, "_backward", lambda *a: (calls.append(1), kernel(*a))[1])
+    kernel = layers._backward
+    monkeypatch.setattr(layers, "_backward", lambda *a: (calls.append(1), kernel(*a))[1])
     net = ConvNet(2, filters=2, dtype="float64")
     phi = net.initialize(0)
     hvp(lambda params: net(params, torch.rand(1, 2, 28, 28, 1).double()).square().sum((1, 2)), phi, phi)
-    assert len(calls) == 3 * convnet.LAYERS
+    assert len(calls) == 3 * LAYERS
+
+
+@pytest.mark.parametrize(("stride", "padding", "groups"), [(2, 0, 1), (1, 1, 2)])
+def test_a_convolution_of_data_is_pytorchs_with_first_and_second_derivatives(stride, padding, groups):
+    generator = torch.Generator().manual_seed(0)
+    x, kernel, bias = (
+        torch.randn(shape, generator=generator, dtype=torch.float64)
+        for shape in ((4, 2 * groups, 7, 7), (3 * groups, 2, 3, 3), (3 * groups,))
+    )
+    leaves = [kernel.requires_grad_(), bias.requires_grad_()]
+    found = []
+    for ours in (True, False):
+        data = x.clone().requires_grad_(not ours)
+        y = layers.convolution(data, *leaves, stride, padding, groups)
+        first = torch.autograd.grad(y.sin().sum(), leaves, create_graph=True)
+        mixed = sum((g * torch.arange(g.numel()).view_as(g).cos()).sum() for g in first)
+        found.append([y, *first, *torch.autograd.grad(mixed, leaves)])
+    for ours, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=EXACT, atol=EXACT)
+
+
+def test_a_hessian_vector_product_takes_no_derivative_by_the_images():
+    """The first layer: forward, gradient by its kernel, derivative of that, and the way back through it."""
+    images, kernel = torch.rand(2, 3, 8, 8).double(), torch.rand(4, 3, 3, 3).double()
+    given = {"kernel": kernel, "bias": torch.rand(4).double()}
+
+    def outputs(params: Params) -> Tensor:
+        return layers.convolution(images, params["kernel"], params["bias"], 1, 1, 1)
+
+    with FlopCounterMode(display=False) as forward:
+        outputs(given)
+    with FlopCounterMode(display=False) as whole:
+        hvp(lambda params: outputs(params).square().sum()[None], given, given)
+    assert whole.get_total_flops() == 4 * forward.get_total_flops()

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from companion.manifolds.limits import descend, dimension_of, example_manifolds
-from companion.manifolds.shapes import Affine, Sphere, parabola, sine_curve
-from metalib.errors import InputError
-from metalib.rng import generator
-from metalib.theory.manifolds import (
+from companion.manifolds.distance import (
     batched,
     closest_to_all,
     iterate,
     mean_half_squared_distance,
 )
+from companion.manifolds.limits import descend, dimension_of, example_manifolds
+from companion.manifolds.shapes import Affine, Sphere, parabola, sine_curve
+from metalib.errors import InputError
+from metalib.rng import generator
 from tests.tolerances import EXACT, ROUNDOFF
 
 MANIFOLDS = example_manifolds()
