@@ -33,6 +33,7 @@ FLOORS = {
     "companion.fewshot": [
         *(
             "nearest_mean",
+            "pieces",
             "scores",
             "settings",
             "pretraining",

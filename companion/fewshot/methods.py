@@ -20,6 +20,7 @@ import pandas as pd
 
 from companion.budgets import TABLE_2_METHODS as BUDGETS
 from companion.budgets import MethodsBudget
+from companion.fewshot.pieces import Pieces
 from companion.fewshot.pretraining import HEAD, Pretraining, with_new_head
 from companion.fewshot.scores import RecordAccuracy, Scoring, arrays, inner_optimizer, score
 from companion.fewshot.settings import SETTINGS, on_both_pools, reptile_configs, reptile_family
@@ -87,16 +88,24 @@ class RecordFineTuning:
             "scoring": self.scoring.as_dict(),
         }
 
-    def __call__(self, family: Pretraining, trained: Trained) -> Result:
-        """Return the accuracy of every run and way, its history, and its features."""
+    def __call__(self, family: Pretraining, trained: Trained, pieces: Pieces | None = None) -> Result:
+        """Return the accuracy of every run and way, its history, and its features.
+
+        Args:
+            family: what the runs were pre-trained on.
+            trained: the runs.
+            pieces: where scores are kept on the way; nowhere if `None`.
+        """
         features = {name: value for name, value in trained.phi.items() if name not in HEAD}
         phi = with_new_head(trained.phi, self.tasks, [config.seed for config in trained.configs])
         # The new head has no moments, so the optimizer starts afresh.
         fresh = replace(trained, phi=phi, inner=trained.configs[0].optimizer().initial_state(phi))
+        ways = {"all": inner_optimizer, "head": _head_alone, "nothing": None}
         scored = [
-            score(self.tasks, fresh, self.scoring).assign(fine_tuned="all"),
-            score(self.tasks, fresh, self.scoring, _head_alone).assign(fine_tuned="head"),
-            score(self.tasks, fresh, self.scoring, None).assign(fine_tuned="nothing"),
+            score(self.tasks, fresh, self.scoring, way, pieces.of(name) if pieces else None).assign(
+                fine_tuned=name
+            )
+            for name, way in ways.items()
         ]
         tables = {"accuracy": pd.concat(scored, ignore_index=True), "history": trained.history}
         return Result(tables, arrays(replace(trained, phi=features, inner=State())))

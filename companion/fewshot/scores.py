@@ -13,12 +13,13 @@ import pandas as pd
 import torch
 
 from companion.fewshot.nearest_mean import nearest_mean_accuracies
+from companion.fewshot.pieces import Pieces
 from companion.results import Result
 from metalib.evaluation.classification import Accuracies, accuracies
 from metalib.optimizers import Optimizer, State
 from metalib.params import Params, select
 from metalib.rng import generator
-from metalib.tasks.episodes import sample_episodes
+from metalib.tasks.episodes import Episodes, sample_episodes
 from metalib.tasks.fewshot import FewShot
 from metalib.training.config import TrainingConfig
 from metalib.training.loop import Trained
@@ -44,6 +45,11 @@ class Scoring:
     batch: int = 5
     shots: tuple[int, ...] = SHOTS
     classes: tuple[str, ...] = ("train", "test")
+
+    @property
+    def inner_steps(self) -> int:
+        """Inner steps that scoring one run takes."""
+        return len(self.classes) * len(self.shots) * self.tasks * self.steps
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as JSON can hold them."""
@@ -114,6 +120,7 @@ def score(
     trained: Trained,
     scoring: Scoring,
     optimizer: Callable[[TrainingConfig], Optimizer] | None = inner_optimizer,
+    pieces: Pieces | None = None,
 ) -> pd.DataFrame:
     """Score every run of a stack.
 
@@ -123,6 +130,7 @@ def score(
         scoring: how many tasks, and how they are learned.
         optimizer: what each run learns them with; by default, what it was trained with. With `None` nothing
             is adapted, and the nearest class mean decides.
+        pieces: where scores are kept on the way; all tasks are scored at once if `None`.
 
     Returns:
         One row per run, kind of classes, shots and mode: the mean accuracy over tasks in percent and
@@ -132,9 +140,11 @@ def score(
     configs, rows = trained.configs, []
     for classes in scoring.classes:
         for shots in scoring.shots:
+            part = pieces.of(f"{classes}-{shots}") if pieces else None
             scored = by_task(
-                family, configs, trained.phi, trained.inner, scoring, classes, shots, optimizer=optimizer
-            )
+                family, configs, trained.phi, trained.inner, scoring, classes, shots,
+                optimizer=optimizer, pieces=part,
+            )  # fmt: skip
             for config, one in zip(configs, scored, strict=True):
                 label = {
                     "algorithm": config.algorithm,
@@ -168,6 +178,7 @@ def by_task(
     shots: int,
     rngs: Sequence[np.random.Generator] | None = None,
     optimizer: Callable[[TrainingConfig], Optimizer] | None = inner_optimizer,
+    pieces: Pieces | None = None,
 ) -> list[Accuracies]:
     """Score every run, task by task; neighboring runs with one inner optimizer are adapted side by side.
 
@@ -181,6 +192,7 @@ def by_task(
         shots: training images per class.
         rngs: what samples the tasks of each run; by default seed, side and shots decide them.
         optimizer: as in `score`.
+        pieces: as in `score`.
     """
     episodes = [
         sample_episodes(
@@ -196,13 +208,17 @@ def by_task(
         )
         for r, config in enumerate(configs)
     ]
-    scored: list[Accuracies] = []
-    if optimizer is None:
-        scored = nearest_mean_accuracies(family, phi, episodes)
-    else:
+
+    def judge(some: Sequence[Episodes]) -> list[Accuracies]:
+        if optimizer is None:
+            return nearest_mean_accuracies(family, phi, some)
+        scored: list[Accuracies] = []
         for learner, members in groupby(map(optimizer, configs)):
             runs = slice(len(scored), len(scored) + len(list(members)))
-            scored += accuracies(family, select(phi, runs), episodes[runs], learner, inner.select(runs))
+            scored += accuracies(family, select(phi, runs), some[runs], learner, inner.select(runs))
+        return scored
+
+    scored = pieces.score(judge, episodes, scoring.steps) if pieces else judge(episodes)
     return [one if _is_finite(phi, r) else one.undefined() for r, one in enumerate(scored)]
 
 

@@ -16,11 +16,12 @@ import pandas as pd
 
 from companion.budgets import TABLE_1 as BUDGETS
 from companion.budgets import Budget
-from companion.fewshot.scores import RecordAccuracy, Scoring
+from companion.fewshot.pieces import Pieces
+from companion.fewshot.scores import Scoring, arrays, score
 from companion.fewshot.settings import reptile_configs
 from companion.intervals import NORMAL, over_seeds
 from companion.results import Result
-from companion.running.experiment import Experiment, Unit
+from companion.running.experiment import Checkpoint, Experiment, Unit
 from metalib.data.classes import ClassPool
 from metalib.data.miniimagenet import miniimagenet
 from metalib.tasks.fewshot import FewShot
@@ -48,11 +49,26 @@ class RecordEachShot:
         """Return everything that decides what is recorded, as JSON can hold it."""
         return {"kind": "RecordEachShot", "scorings": [scoring.as_dict() for scoring in self.scorings]}
 
-    def __call__(self, family: FewShot, trained: Trained) -> Result:
+    @property
+    def inner_steps(self) -> int:
+        """Inner steps that scoring one run takes."""
+        return sum(scoring.inner_steps for scoring in self.scorings)
+
+    def __call__(
+        self,
+        family: FewShot,
+        trained: Trained,
+        checkpoint: Checkpoint | None = None,
+        callback: Callable[[int], None] | None = None,
+    ) -> Result:
         """Return the accuracy of every run, its history, and its weights."""
-        parts = [RecordAccuracy(scoring, weights=True)(family, trained) for scoring in self.scorings]
-        accuracy = pd.concat([part.tables["accuracy"] for part in parts], ignore_index=True)
-        return Result({**parts[0].tables, "accuracy": accuracy}, parts[0].arrays)
+        pieces = Pieces.resumed(checkpoint, callback)
+        scored = [
+            score(family, trained, scoring, pieces=pieces.of(str(i)))
+            for i, scoring in enumerate(self.scorings)
+        ]
+        accuracy = pd.concat(scored, ignore_index=True)
+        return Result({"accuracy": accuracy, "history": trained.history}, arrays(trained))
 
 
 def family(pool: ClassPool) -> FewShot:

@@ -33,10 +33,11 @@ from companion.fewshot.methods import (
     named,
     released_unit,
 )
+from companion.fewshot.pieces import Pieces
 from companion.fewshot.pretraining import Pretraining
 from companion.fewshot.scores import RecordAccuracy, Scoring
 from companion.results import Result
-from companion.running.experiment import Experiment, Unit
+from companion.running.experiment import Checkpoint, Experiment, Unit
 from companion.style import readers_name
 from metalib.data.classes import ClassPool
 from metalib.data.miniimagenet import miniimagenet
@@ -101,9 +102,24 @@ class RecordEachFineTuning:
             "scorings": [scoring.as_dict() for scoring in self.scorings],
         }
 
-    def __call__(self, family: Pretraining, trained: Trained) -> Result:
+    @property
+    def inner_steps(self) -> int:
+        """Inner steps that scoring one run takes, in its three ways."""
+        return 3 * sum(scoring.inner_steps for scoring in self.scorings)
+
+    def __call__(
+        self,
+        family: Pretraining,
+        trained: Trained,
+        checkpoint: Checkpoint | None = None,
+        callback: Callable[[int], None] | None = None,
+    ) -> Result:
         """Return the accuracy of every run, shots and way, its history, and its features."""
-        parts = [RecordFineTuning(self.tasks, scoring)(family, trained) for scoring in self.scorings]
+        pieces = Pieces.resumed(checkpoint, callback)
+        parts = [
+            RecordFineTuning(self.tasks, scoring)(family, trained, pieces.of(str(i)))
+            for i, scoring in enumerate(self.scorings)
+        ]
         accuracy = pd.concat([part.tables["accuracy"] for part in parts], ignore_index=True)
         return Result({**parts[0].tables, "accuracy": accuracy}, parts[0].arrays)
 

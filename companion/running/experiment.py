@@ -56,7 +56,7 @@ class Checkpoint:
 
 @runtime_checkable
 class LongRecorder(Recorder[F_in], Protocol[F_in]):
-    """A recorder that trains runs of its own, and goes on where it was interrupted."""
+    """A recorder that takes long, as it trains or scores for hours, and goes on where it was interrupted."""
 
     @property
     def inner_steps(self) -> int:
@@ -70,7 +70,7 @@ class LongRecorder(Recorder[F_in], Protocol[F_in]):
         checkpoint: Checkpoint | None = None,
         callback: Callable[[int], None] | None = None,
     ) -> Result:
-        """Return the tables and arrays; as provenance `recording_seconds`, of earlier attempts too.
+        """Return the tables and arrays; if it trains, as provenance `recording_seconds`, of all attempts.
 
         Args:
             family: the tasks.

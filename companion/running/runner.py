@@ -170,8 +170,8 @@ def _finished(
     for stack in stacks:
 
         def show_stage(inner_steps: int, stack: Stack = stack, before: int = before) -> None:
-            # Scoring takes its time too, and does not move the bar.
-            stage = "scoring" if inner_steps == stack.inner_steps else "training"
+            # Scoring takes its time too; what does not take hours does not move the bar.
+            stage = "scoring" if inner_steps >= stack.training_steps else "training"
             bar.set_postfix_str(f"{stage} {stack.name}")
             show(before + inner_steps)
 

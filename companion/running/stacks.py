@@ -43,6 +43,11 @@ class Stack:
         return tuple(config for unit in self.units for config in unit.configs)
 
     @property
+    def training_steps(self) -> int:
+        """The inner steps in which the runs are trained."""
+        return sum(unit.training_steps for unit in self.units)
+
+    @property
     def inner_steps(self) -> int:
         """The work to be done, in inner steps."""
         return sum(unit.inner_steps for unit in self.units)
@@ -153,7 +158,7 @@ def finish(
     """
     keep_freed_memory()
     ranks.from_first(lambda: stack.name)
-    training = sum(unit.training_steps for unit in stack.units)
+    training = stack.training_steps
     per_iteration = training // StackConfig.of(stack.configs).iterations
     first = stack.units[0]
     trained = train(
