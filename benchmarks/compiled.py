@@ -73,7 +73,7 @@ def main() -> None:
         phi = {key: torch.cat([start[key] for start in starts]) for key in starts[0]}
         plain = outer_step(configs, width, CPU, torch.float32)
         state, fast = plain.initial_state(phi), compiled(plain)
-        losses = next(losses_of(family, sample_block(family, configs, 0, width, CPU), 1))
+        losses = next(losses_of(family, sample_block(family, configs, 0, width), 1))
         started = processor_seconds()
         fast(state, losses, 0.1)
         cost = processor_seconds() - started

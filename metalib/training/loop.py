@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +27,7 @@ from metalib.revisions import revisions_of
 from metalib.tasks.family import BLOCK, TaskFamily
 from metalib.training.checkpoints import Expected, Progress, load, save
 from metalib.training.config import StackConfig, TrainingConfig
-from metalib.training.minibatches import losses_of, require_room_for, sample_block, tasks_at_once
+from metalib.training.minibatches import blocks, losses_of, require_room_for, sample_block, tasks_at_once
 from metalib.training.monitor import Monitor
 from metalib.training.outer import OuterStep, outer_step
 from metalib.training.shares import ALONE, Share
@@ -157,9 +158,10 @@ def train(
     saved = time.monotonic()
     if callback:
         callback(run.iteration)
-    while run.iteration < stack.iterations:
-        started = time.monotonic()
-        _train_block(family, step, run, monitor, on_divergence)
+    sample = partial(sample_block, family, configs, width=width, share=share)
+    numbers, started = range(run.iteration // BLOCK, -(-stack.iterations // BLOCK)), time.monotonic()
+    for sampled in blocks(sample, numbers, where):
+        _train_block(family, step, run, sampled, monitor, on_divergence)
         run.seconds += time.monotonic() - started
         finished = run.iteration == stack.iterations
         if checkpoint and share.rank == 0 and (finished or time.monotonic() - saved > CHECKPOINT_SECONDS):
@@ -167,6 +169,7 @@ def train(
             saved = time.monotonic()
         if callback:
             callback(run.iteration)
+        started = time.monotonic()
     history = _history(configs, run.numbers, columns)
     return Trained(tuple(configs), run.state.phi, run.state.inner, history, run.seconds)
 
@@ -175,6 +178,7 @@ def _train_block(
     family: TaskFamily,
     step: OuterStep,
     run: Progress,
+    sampled: dict[str, Tensor],
     monitor: Monitor | None,
     on_divergence: OnDivergence,
 ) -> None:
@@ -182,7 +186,6 @@ def _train_block(
     configs, like = step.configs, next(iter(run.state.phi.values()))
     stop = min(run.iteration + BLOCK, StackConfig.of(configs).iterations)
     block = run.iteration // BLOCK
-    sampled = sample_block(family, configs, block, step.width, like.device, step.share)
     epsilons = _epsilons(configs, run.iteration, stop, like)
     values = []
     for losses, epsilon in zip(losses_of(family, sampled, len(epsilons)), epsilons, strict=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from metalib.params import Params
 from metalib.tasks.family import BLOCK, TaskFamily
 from metalib.training.config import StackConfig, TrainingConfig
 from metalib.training.shares import ALONE, Share
+
+Drawn = TypeVar("Drawn")
 
 
 def require_room_for(configs: Sequence[TrainingConfig], phi: Params) -> None:
@@ -61,10 +65,9 @@ def sample_block(
     configs: Sequence[TrainingConfig],
     block: int,
     width: int,
-    device: torch.device,
     share: Share = ALONE,
 ) -> dict[str, Tensor]:
-    """Sample a block for all runs, as arrays of shape [BLOCK, tasks / width, k, runs · width, …].
+    """Sample a block for all runs, as arrays of shape [BLOCK, tasks / width, k, runs · width, …] on the host.
 
     All tasks are sampled and those of the share kept, so that a run sees the same ones however many share it.
 
@@ -73,7 +76,6 @@ def sample_block(
         configs: the runs of the stack; those of the same seed see the same tasks.
         block: number of the block, counted from 0.
         width: tasks of one run that are stacked side by side.
-        device: where the arrays go.
         share: the part of the tasks that this process trains.
     """
     stack = StackConfig.of(configs)
@@ -84,10 +86,37 @@ def sample_block(
     for name in by_seed[configs[0].seed]:
         # [runs, BLOCK, tasks, k, …]
         array = torch.from_numpy(np.stack([by_seed[config.seed][name][:, kept] for config in configs]))
-        array = array.unflatten(2, (-1, width)).movedim(0, 2).movedim(4, 2).flatten(3, 4)
-        array = array.contiguous().pin_memory() if device.type == "cuda" else array.contiguous()
-        sampled[name] = array.to(device, non_blocking=True)
+        sampled[name] = array.unflatten(2, (-1, width)).movedim(0, 2).movedim(4, 2).flatten(3, 4).contiguous()
     return sampled
+
+
+def blocks(
+    sample: Callable[[int], dict[str, Tensor]], numbers: range, device: torch.device
+) -> Iterator[dict[str, Tensor]]:
+    """Yield block after block on a device. For a GPU, the next is sampled while one is trained.
+
+    On a processor they follow one another: sampling a block of sine waves takes 1 ms, training on it 100 ms.
+
+    Args:
+        sample: samples the block of a number on the host.
+        numbers: of the blocks.
+        device: where the arrays go.
+    """
+    if device.type == "cpu":
+        yield from map(sample, numbers)
+        return
+    for sampled in ahead(sample, numbers):
+        yield {name: array.pin_memory().to(device, non_blocking=True) for name, array in sampled.items()}
+
+
+def ahead(sample: Callable[[int], Drawn], numbers: range) -> Iterator[Drawn]:
+    """Yield what is sampled for each number; a thread samples the next while one is at work on the last."""
+    with ThreadPoolExecutor(1) as thread:
+        coming: Future[Drawn] | None = None
+        for number in numbers:
+            sampled = coming.result() if coming else sample(number)
+            coming = thread.submit(sample, number + 1) if number + 1 in numbers else None
+            yield sampled
 
 
 def losses_of(

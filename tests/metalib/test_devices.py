@@ -1,6 +1,7 @@
 """Every device computes what the processor does, in double precision, and is not waited for."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from metalib.theory.taylor import expand_maml
 from metalib.training import TrainingConfig, train
 from metalib.training.config import ALGORITHMS
 from metalib.training.loop import choose_device
-from metalib.training.minibatches import losses_of, sample_block
+from metalib.training.minibatches import blocks, losses_of, sample_block
 from metalib.training.outer import outer_step
 from metalib.training.outer_optimizers import OUTER_OPTIMIZERS
 from tests.conftest import GPU
@@ -126,7 +127,7 @@ def test_nothing_inside_a_block_waits_for_a_gpu(family, algorithm):
     gpu, config = torch.device("cuda"), replace(RUN, algorithm=algorithm)
     step = outer_step([config], 2, gpu, torch.float32)
     state = step.initial_state(there(family.initialize(0), "cuda"))
-    sampled = sample_block(family, [config], 0, 2, gpu)
+    (sampled,) = blocks(partial(sample_block, family, [config], width=2), range(1), gpu)
     for _ in range(2):  # the first time, libraries prepare themselves
         for losses in losses_of(family, sampled, 2):
             state, _ = step(state, losses, 0.1)

@@ -52,7 +52,7 @@ def prepared(family, configs, width=1, count=2):
     phi = [family.initialize(config.seed) for config in configs]
     phi = {name: torch.cat([one[name] for one in phi]) for name in phi[0]}
     step = outer_step(configs, width, CPU, next(iter(phi.values())).dtype)
-    sampled = sample_block(family, configs, 0, width, CPU)
+    sampled = sample_block(family, configs, 0, width)
     return step, step.initial_state(phi), list(losses_of(family, sampled, count))
 
 
