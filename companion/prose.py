@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,19 @@ import pandas as pd
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
+_MINUS = re.compile(r"(\$[^$]*\$)|(?<![\w)\]])-(?=\d)")
+"""A hyphen before a number that stands for a minus; formulas between dollars stay as they are."""
 RECORD = "application/papermill.record/"
 """The kind of output that holds a number for the text, and shows nothing by itself (MyST-NB's "glue")."""
+
+
+def typeset(text: str) -> str:
+    """Return a text with minus signs before its numbers, where Python writes hyphens.
+
+    >>> typeset("-4.2 ± 0.1 (5-way, -3 to 2), 7e-06, $-1$")
+    '−4.2 ± 0.1 (5-way, −3 to 2), 7e-06, $-1$'
+    """
+    return _MINUS.sub(lambda found: found[1] or "−", text)
 
 
 def tell(**numbers: str) -> None:
@@ -27,7 +39,7 @@ def tell(**numbers: str) -> None:
 
     for name, text in numbers.items():
         about = {"scrapbook": {"name": name, "mime_prefix": RECORD}}
-        display({f"{RECORD}text/plain": repr(text)}, raw=True, metadata=about)
+        display({f"{RECORD}text/plain": repr(typeset(text))}, raw=True, metadata=about)
 
 
 def table(rows: pd.DataFrame, text: Sequence[str] = ()) -> Markdown:
@@ -41,5 +53,5 @@ def table(rows: pd.DataFrame, text: Sequence[str] = ()) -> Markdown:
 
     left = set(text) or {rows.columns[0]}
     head = [list(map(str, rows.columns)), [":--" if name in left else "--:" for name in rows.columns]]
-    body = [[str(value) for value in row] for row in rows.itertuples(index=False)]
+    body = [[typeset(str(value)) for value in row] for row in rows.itertuples(index=False)]
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in [*head, *body]))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from math import inf
 
 from companion.intervals import Interval
+from companion.prose import typeset
 
 HOLDS, FAILS, PARTLY = "holds", "does not hold", "holds in part"
 OPEN = "not decided"
@@ -110,5 +111,5 @@ def most(*verdicts: str) -> str:
 
 def table(claims: Sequence[Claim]) -> str:
     """Return the claims as a Markdown table."""
-    rows = [f"| {c.name} | {c.paper} | {c.measured} | **{c.verdict}** |" for c in claims]
+    rows = [typeset(f"| {c.name} | {c.paper} | {c.measured} | **{c.verdict}** |") for c in claims]
     return "\n".join(["| claim | paper | measured | verdict |", "|:--|:--|:--|:--|", *rows])
