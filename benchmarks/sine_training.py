@@ -1,30 +1,42 @@
 """How much faster a stack trains than plain PyTorch: 4 methods × 3 seeds on sine waves (section 4).
 
-Three ways, alternating, on one thread:
+    python benchmarks/sine_training.py           600 outer iterations, the best of three
+    python benchmarks/sine_training.py --store   the paper's 30,000, once; the rows go to sine_training.csv
 
-    plain   12 runs one after another: `torch.nn` modules and `torch.optim.SGD`, written as one would at
-            first; MAML differentiates through the unrolled loop with `torch.func.functional_call`
-    alone   12 runs one after another in metalib
-    stack   12 runs as one stack in metalib
+What is told is processor time, on one thread. Every way has a process of its own, and they take turns:
 
-The floor is the time of the matrix products alone (forward and backward, batched over the stack).
-Times are extrapolated from ITERATIONS outer iterations to the paper's 30,000.
+    plain      12 runs one after another: `torch.nn` modules and `torch.optim.SGD`, written as one would at
+               first; MAML differentiates through the unrolled loop with `torch.func.functional_call`
+    alone      12 runs one after another in metalib
+    stack      12 runs as one stack in metalib
+    compiled   the same with its outer step compiled; compiling is part of the time, and no cache helps
+    floor      the matrix products of the stack alone, forward and backward
 """
 
 from __future__ import annotations
 
-import time
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
+from companion.running.compiled import compiled
 from companion.sine.experiments import method_configs
 from metalib.tasks.sine import INTERVAL, Sine, grid
 from metalib.training.config import TrainingConfig
 from metalib.training.loop import train
 
+HERE = Path(__file__).resolve().parent
 ITERATIONS = 600
 PAPER = 30_000
 SEEDS = (0, 1, 2)
@@ -83,37 +95,60 @@ def matrix_floor(runs: int, k: int) -> None:
             torch.bmm(a, b)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+WAYS: dict[str, Callable[[tuple[TrainingConfig, ...]], object]] = {
+    "plain": lambda configs: [plain(config) for config in configs],
+    "alone": lambda configs: [train(Sine(), [config]) for config in configs],
+    "stack": lambda configs: train(Sine(), configs),
+    "compiled": lambda configs: train(Sine(), configs, prepare=partial(compiled, mode="yes")),
+    "floor": lambda configs: [matrix_floor(len(configs), configs[0].k) for _ in range(configs[0].iterations)],
+}
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and of those that it waited for, such as compilers."""
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def in_process(way: str, iterations: int) -> float:
+    """Return the processor seconds of all runs, trained in one way by a new process."""
+    with tempfile.TemporaryDirectory() as folder:
+        alone = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, str(HERE / "sine_training.py"), "--way", way, "--iterations", str(iterations)],
+            env={**os.environ, **alone, "TORCHINDUCTOR_CACHE_DIR": folder},
+            check=True, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        return float(done.stdout)
 
 
 def main() -> None:
-    """Print the three times, the floor, and their ratios."""
-    torch.set_num_threads(1)
-    configs = method_configs(ITERATIONS, SEEDS)
-    family = Sine()
-    ways: dict[str, Callable[[], object]] = {
-        "plain": lambda: [plain(config) for config in configs],
-        "alone": lambda: [train(family, [config]) for config in configs],
-        "stack": lambda: train(family, configs),
-        "floor": lambda: [matrix_floor(len(configs), configs[0].k) for _ in range(ITERATIONS)],
-    }
-    rounds = {name: [] for name in ways}
-    for _ in range(3):
-        for name, work in ways.items():
-            rounds[name].append(seconds(work))
-    best = {name: min(times) for name, times in rounds.items()}
-    scale = PAPER / ITERATIONS
-    print(
-        f"12 runs (4 methods x 3 seeds), sine waves on {INTERVAL}, {PAPER:,} outer iterations x 5 inner steps"
-    )
-    print(f"{'':8}{'seconds':>9}{'of plain':>10}")
-    for name, value in best.items():
-        print(f"{name:8}{value * scale:9.1f}{value / best['plain']:10.3f}")
-    faster, above = best["plain"] / best["stack"], best["stack"] / best["floor"]
-    print(f"stack is {faster:.1f} x as fast as plain, and takes {above:.1f} x its floor")
+    """Time one way if told to, else all ways in processes of their own; print or store what they took."""
+    parser = argparse.ArgumentParser(description="time sine training against plain PyTorch")
+    parser.add_argument("--store", action="store_true", help=f"{PAPER:,} outer iterations, once, stored")
+    parser.add_argument("--iterations", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    iterations = given.iterations or (PAPER if given.store else ITERATIONS)
+    if given.way:
+        torch.set_num_threads(1)
+        before = processor_seconds()
+        WAYS[given.way](method_configs(iterations, SEEDS))
+        print(processor_seconds() - before)
+        return
+    repeats = 1 if given.store else 3
+    taken = {way: min(in_process(way, iterations) for _ in range(repeats)) for way in WAYS}
+    runs = len(method_configs(iterations, SEEDS))
+    print(f"{runs} runs, sine waves on {INTERVAL}, {iterations:,} outer iterations x 5 inner steps")
+    print(f"{'':10}{'seconds':>9}{'of plain':>10}")
+    for way, value in taken.items():
+        print(f"{way:10}{value:9.1f}{value / taken['plain']:10.3f}")
+    if given.store:
+        rows = [(way, runs, iterations, round(value, 2)) for way, value in taken.items()]
+        table = pd.DataFrame(rows, columns=["way", "runs", "iterations", "processor_seconds"])
+        table.to_csv(HERE / "sine_training.csv", index=False)
 
 
 if __name__ == "__main__":

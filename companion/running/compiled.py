@@ -20,6 +20,7 @@ from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from metalib.derivatives import MinibatchLoss
 from metalib.errors import require_choice
@@ -101,8 +102,7 @@ class CompiledStep(OuterStep):
                     fast = _fast(plain, state, losses, epsilon, expected[0])
                     found = fast(state, losses, epsilon)
             except Exception as error:  # of every kind that compilers and their drivers have
-                first = (str(error).strip().splitlines() or [""])[0]
-                reason = f"{type(error).__name__}: {first[:120]}"
+                reason = f"{type(error).__name__}: {str(error).strip():.120}".partition("\n")[0]
             else:
                 reason = _difference(plain, state, expected, found)
         if reason or fast is None:
@@ -246,5 +246,5 @@ def _device(state: OuterState) -> torch.device:
 
 @lru_cache
 def _say(line: str) -> None:
-    """Print a line on the standard error stream, once."""
-    print(line, file=sys.stderr)
+    """Print a line on the standard error stream, once, above a progress bar."""
+    tqdm.write(line, file=sys.stderr)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from companion.budgets import Budget
+from companion.implicit.training import ImplicitConfig
 from companion.running import compiled as room
 from companion.running import runner
 from companion.running.compiled import (
@@ -157,6 +158,15 @@ def test_code_that_fails_or_gives_other_numbers_is_not_used(monkeypatch, capsys,
     plain, trained = train(Sine(), [RUN]), train(Sine(), [RUN], prepare=compiled)
     assert all(torch.equal(trained.phi[name], value) for name, value in plain.phi.items())
     assert said in capsys.readouterr().err
+
+
+def test_a_step_whose_operations_depend_on_its_numbers_is_not_compiled(monkeypatch, capsys):
+    """Conjugate gradients stop early: code of one iteration's steps would be wrong in the next."""
+    monkeypatch.setattr(room, "obstacle", lambda device: "")
+    config = ImplicitConfig(strength=20.0, solver_steps=5, k=3, iterations=3, outer="adam", epsilon=0.001)
+    plain, trained = train(Sine(), [config]), train(Sine(), [config], prepare=compiled)
+    assert all(torch.equal(trained.phi[name], value) for name, value in plain.phi.items())
+    assert "the outer step is not compiled" in capsys.readouterr().err
 
 
 def test_tasks_that_are_shared_are_not_compiled(capsys):
