@@ -22,8 +22,8 @@ FLOORS = {
     "metalib.evaluation": ["regression", "classification"],
     "companion.publishing": ["artists", "table", "forms"],
     "companion.running": [
-        *("allocator", "compiled", "experiment", "unfinished", "search", "stacks", "request", "assembly"),
-        *("workers", "runner", "estimates", "heartbeats", "distributed"),
+        *("allocator", "traced", "compiled", "experiment", "unfinished", "search", "stacks", "request"),
+        *("assembly", "workers", "runner", "estimates", "heartbeats", "distributed"),
     ],
     "companion.sine": [
         *("scores", "experiments", "settings", "search", "one_at_a_time"),

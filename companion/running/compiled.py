@@ -1,8 +1,8 @@
 """The outer step written down once and run as compiled code: the same numbers up to roundoff, sooner.
 
 Steps of small networks spend most of their time between operations. A step is traced into its operations
-on tensors, derivatives included, and `torch.compile` fuses them. On a GPU, the result is captured as a CUDA
-graph with buffers of its own, so that one launch takes the whole step.
+on tensors, derivatives included, and PyTorch's compiler fuses them. On a GPU, the result is captured as a
+CUDA graph with buffers of its own, so that one launch takes the whole step.
 
 The first outer iteration is taken both ways. If the two differ by more than roundoff, or there is no
 compiler, training goes on as it would have without, and says so in one line.
@@ -14,18 +14,18 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache, partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 from tqdm import tqdm
 
-from metalib.derivatives import MinibatchLoss
+from companion.running.traced import Captured, Code, Losses, state_of, tensors_of, traced
 from metalib.errors import require_choice
-from metalib.optimizers import State
-from metalib.params import Factor, Params, add, norm, subtract
+from metalib.params import Factor, add, norm, subtract
 from metalib.training.outer import OuterState, OuterStep
 
 MODES = ("no", "auto", "yes")
@@ -35,11 +35,7 @@ both grow with the operations of a step, so that their ratio hardly depends on k
 SMALL = 20_000
 """Weights of a network up to which "auto" compiles: larger ones spend their time inside operations."""
 COMPILERS = ("g++", "clang++", "c++", "cl")
-WARM_UP = 3
-"""Steps before a CUDA graph is captured, in which libraries choose their kernels."""
 
-Losses = Sequence[Sequence[MinibatchLoss]]
-Code = Callable[..., Sequence[Tensor]]
 Take = Callable[[OuterState, Losses, Factor], tuple[OuterState, Tensor]]
 
 
@@ -113,110 +109,35 @@ class CompiledStep(OuterStep):
         return found
 
 
-class Captured:
-    """Code with buffers of its own for what goes in and comes out, as a CUDA graph needs.
-
-    On a GPU, a call copies its arguments into the buffers and replays the graph. Elsewhere it runs the code
-    on the same buffers, which gives the same numbers.
-    """
-
-    def __init__(self, code: Code, example: Sequence[Tensor]) -> None:
-        self.inputs = [tensor.clone() for tensor in example]
-        self.outputs: Sequence[Tensor] = ()
-        if example[0].device.type != "cuda":
-            self.replay: Callable[[], None] = partial(self._run, code)
-            return
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(WARM_UP):
-                code(*self.inputs)
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._run(code)
-        self.replay = graph.replay
-
-    def __call__(self, *tensors: Tensor) -> list[Tensor]:
-        """Return copies of what the code returns: the buffers are written again by the next call."""
-        for buffer, tensor in zip(self.inputs, tensors, strict=True):
-            buffer.copy_(tensor, non_blocking=True)
-        self.replay()
-        return [tensor.clone() for tensor in self.outputs]
-
-    def _run(self, code: Code) -> None:
-        self.outputs = code(*self.inputs)
-
-
-def traced(step: OuterStep, state: OuterState, losses: Losses, epsilon: Factor) -> Code:
-    """Return the outer step as a function of tensors alone, in the order of `tensors_of`.
-
-    Whatever a step does on the way, such as taking derivatives, is in the function as operations. What may
-    differ from one iteration to the next is an argument: minibatches, ε, and how far optimizers have counted.
-    """
-
-    def function(*tensors: Tensor) -> tuple[Tensor, ...]:
-        rest = iter(tensors)
-        factor, *counts = next(rest), next(rest), next(rest)
-        before = _state(state, rest, counts)
-        again = [[replace(one, inputs=next(rest), targets=next(rest)) for one in tasks] for tasks in losses]
-        after, values = step(before, again, factor)
-        return (values, *_listed(after))
-
-    from torch.fx.experimental.proxy_tensor import make_fx  # which takes a second to import
-
-    code: Code = make_fx(function)(*tensors_of(state, losses, epsilon))
-    return code
-
-
-def tensors_of(state: OuterState, losses: Losses, epsilon: Factor) -> list[Tensor]:
-    """Return everything that a step depends on: ε, counts of steps, weights, moments, minibatches."""
-    like = next(iter(state.phi.values()))
-    if not isinstance(epsilon, Tensor):  # filled in on the device: copying a number there would wait for it
-        epsilon = torch.full((), epsilon, dtype=like.dtype, device=like.device)
-    counts = [
-        torch.full((), one.steps, dtype=torch.float64, device=like.device)
-        for one in (state.inner, state.outer)
-    ]
-    minibatches = [tensor for tasks in losses for one in tasks for tensor in (one.inputs, one.targets)]
-    return [epsilon.expand(len(like)), *counts, *_listed(state), *minibatches]
-
-
 def _fast(step: OuterStep, state: OuterState, losses: Losses, epsilon: Factor, after: OuterState) -> Take:
     """Return what takes the step as compiled code."""
-    code: Code = torch.compile(traced(step, state, losses, epsilon), dynamic=False)
-    if _device(state).type == "cuda":
-        with torch.no_grad():
-            code = Captured(code, tensors_of(state, losses, epsilon))
+    example = tensors_of(state, losses, epsilon)
+    compile_for = _for_gpu if _device(state).type == "cuda" else _for_processor
+    with torch.no_grad():
+        code = compile_for(traced(step, state, losses, epsilon), example)
     counted = after.inner.steps - state.inner.steps, after.outer.steps - state.outer.steps
 
     def fast(state: OuterState, losses: Losses, epsilon: Factor) -> tuple[OuterState, Tensor]:
         with torch.no_grad():
             values, *rest = code(*tensors_of(state, losses, epsilon))
         counts = [old.steps + more for old, more in zip((state.inner, state.outer), counted, strict=True)]
-        return _state(state, iter(rest), counts), values
+        return state_of(state, iter(rest), counts), values
 
     return fast
 
 
-def _listed(state: OuterState) -> list[Tensor]:
-    """Return weights and moments, in the order in which `_state` takes them."""
-    kept = [kept for one in (state.inner, state.outer) for kept in one.moments.values()]
-    return [value for params in (state.phi, *kept) for value in params.values()]
+def _for_gpu(code: GraphModule, example: Sequence[Tensor]) -> Code:
+    return Captured(torch.compile(code, dynamic=False), example)
 
 
-def _state(like: OuterState, tensors: Iterator[Tensor], counts: Sequence[int | Tensor]) -> OuterState:
-    """Return the state of the form of another one whose `_listed` tensors these are."""
+def _for_processor(code: GraphModule, example: Sequence[Tensor]) -> Code:
+    """Return compiled code without the checks that `torch.compile` makes in every call.
 
-    def take(params: Params) -> Params:
-        return {name: next(tensors) for name in params}
-
-    phi = take(like.phi)
-    states = [
-        State(count, {name: take(kept) for name, kept in one.moments.items()})  # type: ignore[arg-type]
-        for one, count in zip((like.inner, like.outer), counts, strict=True)
-    ]
-    return OuterState(phi, *states)
+    They took a sixth of the time of a small step, and starting every kernel from Python another sixth.
+    """
+    for node in code.graph.nodes:
+        node.meta.clear()  # what tracing has noted of the tensors is the compiler's to find out
+    return torch._inductor.compile(code, list(example), options={"cpp_wrapper": True})
 
 
 def _difference(

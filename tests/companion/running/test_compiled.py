@@ -13,13 +13,11 @@ from companion.running import compiled as room
 from companion.running import runner
 from companion.running.compiled import (
     PAYS_FROM,
-    Captured,
     CompiledStep,
     compiled,
     obstacle,
-    tensors_of,
-    traced,
 )
+from companion.running.traced import Captured, tensors_of, traced
 from metalib.data.glyphs import glyphs
 from metalib.errors import InputError
 from metalib.optimizers import OPTIMIZERS
@@ -93,6 +91,16 @@ def test_runs_of_a_stack_keep_their_own_step_sizes(width):
     after, _ = step(state, second, epsilon / 2)
     found = dict(zip(after.phi, code(*tensors_of(state, second, epsilon / 2))[1:], strict=False))
     assert apart(after.phi, found, state.phi) < EXACT
+
+
+@pytest.mark.parametrize("epsilon", [0.3, torch.tensor([0.3, 0.4])])
+def test_compiled_code_is_given_tensors_that_lie_row_by_row(epsilon):
+    """It does not look where they lie: an ε that is one number for all runs must not lie otherwise."""
+    step, state, (first, _) = prepared(Sine(), [RUN, RUN])
+    turned = replace(state, phi={name: v.mT.contiguous().mT for name, v in state.phi.items()})
+    for given in (state, turned):
+        assert all(tensor.is_contiguous() for tensor in tensors_of(given, first, epsilon))
+    assert not all(value.is_contiguous() for value in turned.phi.values())
 
 
 @pytest.mark.parametrize("algorithm", ["maml", "reptile"])
@@ -203,7 +211,7 @@ def test_an_experiment_compiled_has_the_same_identity_and_numbers(tmp_path, monk
     """The code is traced, and run as it is: what a compiler makes of it, the test above shows."""
     steps = []
     monkeypatch.setattr(room, "obstacle", lambda device: "")
-    monkeypatch.setattr(torch, "compile", lambda code, dynamic: (steps.append(code), code)[1])
+    monkeypatch.setattr(room, "_for_processor", lambda code, example: (steps.append(code), code)[1])
     budget = {"tiny": Budget(2, 1)}
     experiment = replace(SWEEP, budgets=budget, units=lambda b, s: SWEEP.units(b, s)[:1])
     plain = runner.run(experiment, "tiny", seeds=(0,), results=tmp_path / "plain")
