@@ -96,7 +96,7 @@ def test_runs_of_a_stack_keep_their_own_step_sizes(width):
 @pytest.mark.parametrize("epsilon", [0.3, torch.tensor([0.3, 0.4])])
 def test_compiled_code_is_given_tensors_that_lie_row_by_row(epsilon):
     """It does not look where they lie: an ε that is one number for all runs must not lie otherwise."""
-    step, state, (first, _) = prepared(Sine(), [RUN, RUN])
+    _, state, (first, _) = prepared(Sine(), [RUN, RUN])
     turned = replace(state, phi={name: v.mT.contiguous().mT for name, v in state.phi.items()})
     for given in (state, turned):
         assert all(tensor.is_contiguous() for tensor in tensors_of(given, first, epsilon))
