@@ -1,9 +1,9 @@
 """The four methods on Omniglot from one common inner loop, at a small budget: what a price buys there.
 
 Three minibatches of 25 images that do not overlap, α = 0.003 on the summed loss as in section 6.2, Adam
-outside. λ = 1 / ((k − 1) α), and two steps of conjugate gradients, which reach the leading order. Batch
-normalization makes the loss curve downward, so that many solves end early; how many, `bent` says. Implicit
-MAML is scored with its own, proximal, inner steps. Nothing was predicted of these runs.
+outside. λ = 1 / ((k − 1) α), and two steps of conjugate gradients, which reach the leading order. Where the
+loss curves downward a solve ends early; how many do, `bent` says. Implicit MAML is scored with its own,
+proximal, inner steps. Nothing was predicted of these runs.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from tests.book.sources import NOTEBOOKS, code_cells, outputs, printed, python, 
 
 SMALL = {
     "budget": "smoke",
-    "iterations": 100,
+    "iterations": 20,
     "evaluation_tasks": 20,
     "training_iterations": 50,
     "halvings": 3,
