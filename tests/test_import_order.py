@@ -59,7 +59,7 @@ FLOORS = {
     "companion.avg_grad_inner": ["coefficients", "draws", "training", "course", "figures", "claims"],
     "companion.scaling": ["compression", "cost", "summaries", "figures"],
     "companion.personalization": ["writers", "upright", "experiment", "claims", "figures", "summaries"],
-    "companion.speed": ["summaries", "memory", "figures"],
+    "companion.speed": ["summaries", "memory", "training", "figures"],
     "companion.implicit": ["linear_systems", "meta_gradient", "expansion", "training"],
     "companion.costs": [
         *("ways", "coefficients", "experiment", "omniglot", "variance", "summaries", "tables", "claims"),

@@ -24,6 +24,7 @@ from companion.speed.summaries import (
     rounding,
     times,
 )
+from companion.speed.training import whole_training
 from metalib.errors import InputError, StoreError
 
 ROWS = Path(__file__).parents[3] / "benchmarks" / "peers.csv"
@@ -154,3 +155,12 @@ def test_what_keeping_memory_gains_is_paired_by_round(tmp_path):
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "allocator.csv", index=False)
     (found,) = freed_memory(tmp_path / "allocator.csv").to_numpy().tolist()
     assert found == ["net", "30.9", "20.6", "1.5 (1.5 to 1.5)", "5,000", "3"]
+
+
+def test_a_whole_training_is_told_in_shares_of_the_plain_loop(tmp_path):
+    rows = [("compiled", 12, 100, 50.0), ("stack", 12, 100, 90.0), ("plain", 12, 100, 1_000.0)]
+    table = pd.DataFrame(rows, columns=["way", "runs", "iterations", "processor_seconds"])
+    table.to_csv(tmp_path / "sine_training.csv", index=False)
+    found = whole_training(tmp_path / "sine_training.csv")
+    assert found.seconds.tolist() == ["1000", "90", "50"]
+    assert found["of the plain loop"].tolist() == ["1.000", "0.090", "0.050"]
