@@ -29,9 +29,9 @@ from metalib.params import Factor, add, norm, subtract
 from metalib.training.outer import OuterState, OuterStep
 
 MODES = ("no", "auto", "yes")
-PAYS_FROM = 30_000
-"""Outer iterations from which "auto" compiles. Compiling takes about as long as so many iterations save:
-both grow with the operations of a step, so that their ratio hardly depends on k."""
+PAYS_FROM = 16_000
+"""Outer iterations from which "auto" compiles. Compiling takes as long as 2,000 to 16,000 iterations save
+(`benchmarks/compiled.py`). Both grow with the operations of a step, so that k hardly matters."""
 SMALL = 20_000
 """Weights of a network up to which "auto" compiles: larger ones spend their time inside operations."""
 COMPILERS = ("g++", "clang++", "c++", "cl")
@@ -111,10 +111,10 @@ class CompiledStep(OuterStep):
 
 def _fast(step: OuterStep, state: OuterState, losses: Losses, epsilon: Factor, after: OuterState) -> Take:
     """Return what takes the step as compiled code."""
-    example = tensors_of(state, losses, epsilon)
+    graph, example = traced(step, state, losses, epsilon), tensors_of(state, losses, epsilon)
     compile_for = _for_gpu if _device(state).type == "cuda" else _for_processor
-    with torch.no_grad():
-        code = compile_for(traced(step, state, losses, epsilon), example)
+    with torch.no_grad():  # derivatives are operations of the graph by now
+        code = compile_for(graph, example)
     counted = after.inner.steps - state.inner.steps, after.outer.steps - state.outer.steps
 
     def fast(state: OuterState, losses: Losses, epsilon: Factor) -> tuple[OuterState, Tensor]:

@@ -168,6 +168,18 @@ def test_code_that_fails_or_gives_other_numbers_is_not_used(monkeypatch, capsys,
     assert said in capsys.readouterr().err
 
 
+def test_steps_that_take_derivatives_by_autograd_are_written_down_with_them(monkeypatch, capsys):
+    """What a compiler is given, run as it is: a step of a convolutional network, which writes out nothing."""
+    monkeypatch.setattr(room, "obstacle", lambda device: "")
+    monkeypatch.setattr(room, "_for_processor", lambda code, example: code)
+    step, state, (first, second) = prepared(FewShot(glyphs(), shots=1, batch=5), [replace(RUN, tasks=1)])
+    fast = compiled(step)
+    for losses in (first, second):
+        expected, found = step(state, losses, 0.1)[0], fast(state, losses, 0.1)[0]
+        assert apart(expected.phi, found.phi, state.phi) < FLOAT32
+    assert capsys.readouterr().err == ""
+
+
 def test_a_step_whose_operations_depend_on_its_numbers_is_not_compiled(monkeypatch, capsys):
     """Conjugate gradients stop early: code of one iteration's steps would be wrong in the next."""
     monkeypatch.setattr(room, "obstacle", lambda device: "")
