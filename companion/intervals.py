@@ -30,14 +30,22 @@ class Interval(NamedTuple):
         return f"{self.mean:.3g} ± {(self.high - self.low) / 2:.2g}"
 
     def __format__(self, spec: str) -> str:
-        """Write both numbers as asked for.
+        """Write both numbers as asked for; with up to two more decimals where a half width would look like 0.
+
+        Args:
+            spec: nothing, ".2f" for two decimals, or "+.2f" for a sign before the mean as well.
 
         >>> f"{Interval(4.9, 4.5, 5.3):.1f}", f"{Interval(4.9, 4.5, 5.3):+.1f}"
         ('4.9 ± 0.4', '+4.9 ± 0.4')
+        >>> f"{Interval(0.12, 0.118, 0.122):.2f}", f"{Interval(1.0, 1.0, 1.0):.2f}"
+        ('0.120 ± 0.002', '1.00 ± 0.00')
         """
         if not spec:
             return str(self)
-        return f"{self.mean:{spec}} ± {(self.high - self.low) / 2:{spec.removeprefix('+')}}"
+        half, (sign, digits) = (self.high - self.low) / 2, spec.removesuffix("f").split(".")
+        asked, *finer = (f".{int(digits) + more}f" for more in range(3))
+        shown = next((one for one in (asked, *finer) if float(f"{half:{one}}") != 0), asked)
+        return f"{self.mean:{sign}{shown}} ± {half:{shown}}"
 
 
 UNMEASURED = Interval(float("nan"), float("-inf"), float("inf"))
@@ -107,7 +115,7 @@ def plus_minus(summary: pd.DataFrame, digits: int = 1) -> pd.Series:
 
 def _text(row: pd.Series, digits: int) -> str:
     lost = int(row.get("diverged", 0))
-    text = f"{row['mean']:.{digits}f} ± {(row.high - row.low) / 2:.{digits}f}"
+    text = f"{Interval(row['mean'], row.low, row.high):.{digits}f}"
     if not lost:
         return text
     left, runs = int(row.seeds), int(row.seeds) + lost
