@@ -6,6 +6,7 @@ they share the shape of the inner loop. A run alone is a stack of one.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -159,8 +160,9 @@ def train(
     if callback:
         callback(run.iteration)
     sample = partial(sample_block, family, configs, width=width, share=share)
-    numbers, started = range(run.iteration // BLOCK, -(-stack.iterations // BLOCK)), time.monotonic()
-    for sampled in blocks(sample, numbers, where):
+    left, first = math.ceil((stack.iterations - run.iteration) / BLOCK), run.iteration // BLOCK
+    started = time.monotonic()
+    for sampled in blocks(sample, range(first, first + left), where):
         _train_block(family, step, run, sampled, monitor, on_divergence)
         run.seconds += time.monotonic() - started
         finished = run.iteration == stack.iterations
