@@ -77,8 +77,10 @@ class Pieces:
                 self.kept[name] = np.array([[a.transductive for a in some], [a.inductive for a in some]])
                 self._save()
             if self.kept[name].shape != shape:
-                where = self.checkpoint.path if self.checkpoint else name
-                raise StoreError(f"{where} is damaged: {name} has shape {self.kept[name].shape}, not {shape}")
+                where, found = self.checkpoint.path if self.checkpoint else "it", self.kept[name].shape
+                raise StoreError(
+                    f"{where} is damaged: {name} has shape {found}, not {shape}; delete it to score anew"
+                )
             parts.append(self.kept[name])
             self._taken.append(shape[2] * steps)
             if self.callback:
