@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -14,6 +14,9 @@ from companion.publishing import forms
 from metalib import methods
 from metalib.methods import METHODS, Look
 
+if TYPE_CHECKING:
+    from matplotlib.typing import LineStyleType
+
 ACCURACY = "accuracy on test classes (%)"
 WIDTH = 6.5
 """Inches: the text width of a printed page."""
@@ -23,7 +26,7 @@ WIDTH = 6.5
 BLUE, ORANGE, GREEN, VERMILLION = methods.BLUE, methods.ORANGE, methods.GREEN, methods.VERMILLION
 PURPLE, SKY, GRAY, BLACK = "#CC79A7", "#56B4E9", "#7F7F7F", "#000000"
 CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GRAY, BLACK)
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), "-", "--")
+LINES: tuple[LineStyleType, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), "-", "--")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 LOOKS = {
