@@ -52,6 +52,17 @@ UNMEASURED = Interval(float("nan"), float("-inf"), float("inf"))
 """Of what no run has measured: anything is possible."""
 
 
+def difference(one: tuple[float, float], other: tuple[float, float]) -> Interval:
+    """Return the difference of two independent means that are given with half their intervals.
+
+    >>> f"{difference((3.0, 0.3), (1.0, 0.4)):.1f}"
+    '2.0 ± 0.5'
+    """
+    mean = one[0] - other[0]
+    half = float(np.hypot(one[1], other[1]))
+    return Interval(mean, mean - half, mean + half)
+
+
 def widened(found: Interval, error: float) -> Interval:
     """Return an interval over seeds with the error added that all seeds share, 1.96 σ, in quadrature.
 
@@ -103,6 +114,11 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str = "mse") -> pd
         center = interval(finite) if len(finite) >= 2 else (np.nan, np.nan, np.nan)
         rows.append((*key, *center, len(finite), len(group) - len(finite)))
     return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "seeds", "diverged"])
+
+
+def intervals_of(summary: pd.DataFrame) -> list[Interval]:
+    """Return the rows of a summary over seeds as intervals."""
+    return [Interval(row["mean"], row.low, row.high) for _, row in summary.iterrows()]
 
 
 def plus_minus(summary: pd.DataFrame, digits: int = 1) -> pd.Series:

@@ -13,6 +13,7 @@ from companion.avg_grad_inner import coefficients, draws, training
 from companion.expansion import claims as of_expansion
 from companion.expansion import problems, regime, remainders
 from companion.fewshot import claims as of_fewshot
+from companion.fewshot.table1 import PAPER
 from companion.inner_gradients import claims as of_gradients
 from companion.manifolds import claims as of_manifolds
 from companion.manifolds import limits
@@ -24,7 +25,7 @@ from companion.verdicts import FAILS, HOLDS, OPEN, PARTLY
 RESULTS = Path(__file__).parents[2] / "results"
 STORED = {
     of_sine: (of_sine.Evidence.load(RESULTS), [HOLDS, HOLDS, HOLDS, HOLDS, HOLDS, OPEN, FAILS]),
-    of_fewshot: (of_fewshot.Evidence.load(RESULTS, "laptop"), [OPEN, OPEN, FAILS, FAILS, HOLDS]),
+    of_fewshot: (of_fewshot.Evidence.load(RESULTS, "laptop"), [OPEN, OPEN, OPEN, FAILS, FAILS, HOLDS]),
     of_gradients: (
         of_gradients.Evidence.load(RESULTS, "laptop"),
         [HOLDS, HOLDS, HOLDS, OPEN, HOLDS, OPEN, HOLDS, FAILS],
@@ -127,6 +128,34 @@ def test_transduction_is_decided_only_with_all_six_cells():
     assert of_fewshot.transduction_helps(whole).verdict == HOLDS
     one_seed = replace(evidence, table1=Result({"accuracy": pd.DataFrame(cells[::3])}))
     assert of_fewshot.transduction_helps(one_seed).verdict == OPEN
+
+
+def on_mini_imagenet(accuracy: tuple[float, ...], iterations: int) -> Result:
+    """Made-up runs of Table 1, one seed each, as far from the paper in every cell."""
+    cells = [
+        {"algorithm": "reptile", "shots": shots, "mode": mode, "seed": seed, "classes": "test",
+         "accuracy": paper + gap, "standard_error": 0.1}
+        for (algorithm, shots, mode), (paper, _) in PAPER.items() if algorithm == "reptile"
+        for seed, gap in enumerate(accuracy)
+    ]  # fmt: skip
+    config = {"budget": {"iterations": iterations}, "seeds": list(range(len(accuracy)))}
+    return Result({"accuracy": pd.DataFrame(cells)}, provenance={"config": config})
+
+
+@pytest.mark.parametrize(
+    ("gaps", "budget", "expected", "said"),
+    [
+        ((0.0, 0.1, -0.1), "paper", HOLDS, "3 seeds"),
+        ((-5.0, -5.1, -4.9), "paper", FAILS, "3 seeds: 5.0 to 5.0 points short"),
+        ((0.0,), "paper", OPEN, "one seed"),
+        ((0.0, 0.1, -0.1), "laptop", OPEN, "at 10,000 of them"),
+    ],
+)
+def test_only_several_runs_of_the_papers_length_decide_table_1(gaps, budget, expected, said):
+    run = on_mini_imagenet(gaps, {"paper": 100_000, "laptop": 10_000}[budget])
+    claim = of_fewshot.table_1_is_reproduced(replace(STORED[of_fewshot][0], table1=run, budget=budget))
+    assert claim.verdict == expected
+    assert said in claim.measured
 
 
 def test_without_its_effect_no_claim_about_sine_waves_holds():

@@ -10,6 +10,7 @@ import pytest
 from companion.budgets import Budget
 from companion.fewshot import table1
 from companion.running import runner
+from companion.verdicts import FAILS, HOLDS, OPEN
 from metalib.data.classes import ClassPool, Split
 from metalib.tasks.episodes import sample_episodes
 from tests.tolerances import EXACT, FLOAT32
@@ -76,6 +77,40 @@ def test_intervals_over_seeds_and_over_tasks_are_those_written_out():
     half = 4.302653 / 3**0.5
     assert (row.low, row.high) == pytest.approx((61.0 - half, 61.0 + half), rel=FLOAT32)
     assert row.over_tasks == pytest.approx(1.96 * 3.0 / 3, rel=EXACT)
+
+
+def cells(gap: float, transduction: float, error: float) -> pd.DataFrame:
+    """One made-up seed, every cell as far from the paper, and what transduction adds."""
+    published = {key[1:]: mean for key, (mean, _) in table1.PAPER.items() if key[0] == "reptile"}
+    found = {key: mean + gap for key, mean in published.items()}
+    found |= {(shots, "difference"): transduction for shots in (1, 5)}
+    return pd.DataFrame(
+        [
+            {"algorithm": "reptile", "seed": 0, "classes": "test", "shots": shots, "mode": mode,
+             "accuracy": accuracy, "standard_error": error}
+            for (shots, mode), accuracy in found.items()
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gap", "transduction", "error", "verdicts"),
+    [
+        (-3.0, 2.0, 0.3, [HOLDS, HOLDS, HOLDS]),
+        (-9.0, -2.0, 0.3, [FAILS, HOLDS, FAILS]),
+        (1.5, 2.0, 0.3, [HOLDS, FAILS, HOLDS]),
+        (-3.0, 2.0, 3.0, [OPEN, OPEN, OPEN]),
+    ],
+)
+def test_what_was_expected_is_judged_by_intervals_over_tasks(gap, transduction, error, verdicts):
+    assert list(table1.expected(cells(gap, transduction, error)).verdict) == verdicts
+
+
+def test_intervals_over_tasks_average_over_seeds():
+    one = cells(-3.0, 2.0, 0.3)
+    two = pd.concat([one, one.assign(seed=1, accuracy=one.accuracy + 2.0, standard_error=0.4)])
+    found = table1.over_tasks(two).set_index(["shots", "mode"]).loc[(5, "difference")]
+    assert (found["mean"], found.high - found["mean"]) == pytest.approx((3.0, 1.96 * 0.25), rel=FLOAT32)
 
 
 def test_settings_are_those_of_the_paper():
