@@ -10,6 +10,7 @@ from figure_sources import Figure, parameters
 from paper_claims import budget
 
 import metalib
+from companion.running.experiment import SEEDS
 
 NAMES = {
     "algorithm": "method",
@@ -70,12 +71,15 @@ def of_result(root: Path, result: str, up: str) -> str:
     files = [*sorted(path.name for path in folder.glob("*.csv")), "provenance.json"]
     links = ", ".join(f'<a href="{up}results/{result}/{file}" download>{file}</a>' for file in files)
     seeds = ", ".join(map(str, config["seeds"]))
+    command = f"python -m companion run {experiment} --budget {name}"
+    if config["seeds"] != list(SEEDS):
+        command += f" --seeds {seeds.replace(', ', ',')}"
     rows = {
         "Budget": f"{escape(name)}: {escape(budget(root, result))}",
         "Seeds": seeds,
         "Configuration": escape("; ".join(settings(config))),
         "Versions": escape(f"{versions}; {environment['device']}"),
-        "Command": f"<code>python -m companion run {escape(experiment)} --budget {escape(name)}</code>",
+        "Command": f"<code>{escape(command)}</code>",
         "Raw results": links,
     }
     return f"<p>Stored result <strong>{escape(result)}</strong></p>{_table(rows)}"

@@ -119,7 +119,8 @@ def budget(root: Path, result: str) -> str:
     config = json.loads(provenance.read_text())["config"]
     amounts = [(name, n) for name, n in config["budget"].items() if isinstance(n, int)]
     words = [f"{n:,} {AMOUNTS.get(name, name.replace('_', ' '))}" for name, n in amounts]
-    return ", ".join([*words, f"{len(config['seeds'])} seeds"])
+    seeds = len(config["seeds"])
+    return ", ".join([*words, f"{seeds} seed{'s' if seeds > 1 else ''}"])
 
 
 def figures(root: Path) -> dict[str, str]:
