@@ -53,12 +53,12 @@ def history(losses: pd.DataFrame) -> Figure:
 
 
 def cells(compared: pd.DataFrame) -> Figure:
-    """Draw every cell of Table 2: the paper's accuracy and ours, mean and interval over seeds.
+    """Draw every cell of Table 1 or 2: the paper's accuracy and ours, mean and interval.
 
     Args:
-        compared: one row per cell, as `experiments.table2.compare` returns it.
+        compared: one row per cell, as `table2.compare` and `table1.over_tasks` return it.
     """
-    canvas, (axes,) = figure(height=3.2)
+    canvas, (axes,) = figure(height=1.0 + 0.275 * len(compared))
     place = np.arange(len(compared))[::-1]
     axes.plot(
         compared.paper, place + 0.15, marker="|", markersize=9, linestyle="none", color=BLACK, label="paper"

@@ -167,14 +167,15 @@ def over_tasks(accuracy: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per `shots` and `mode`, "difference" among them (transductive minus inductive, paired by
         task): the `mean` over all tasks of all seeds in percent, `low` and `high` of its 95 % interval over
-        the tasks, and `ways`. The interval says nothing about other seeds.
+        the tasks, the `paper`'s accuracy, and `ways`. The interval says nothing about other seeds.
     """
     rows = []
     for (shots, mode), group in accuracy[accuracy.classes == "test"].groupby(["shots", "mode"], sort=False):
         mean = float(group.accuracy.mean())
         half = NORMAL * float(np.sqrt(group.standard_error.pow(2).sum())) / len(group)
-        rows.append((WAYS, shots, mode, mean, mean - half, mean + half))
-    return pd.DataFrame(rows, columns=["ways", "shots", "mode", "mean", "low", "high"])
+        paper, _ = PAPER.get(("reptile", shots, mode), (np.nan, np.nan))
+        rows.append((WAYS, shots, mode, mean, mean - half, mean + half, paper))
+    return pd.DataFrame(rows, columns=["ways", "shots", "mode", "mean", "low", "high", "paper"])
 
 
 def beyond_paper(accuracy: pd.DataFrame) -> list[Interval]:
@@ -193,18 +194,25 @@ def expected(accuracy: pd.DataFrame) -> pd.DataFrame:
     Args:
         accuracy: the table of that name of `TABLE_1`.
     """
-    found, measured = beyond_paper(accuracy), over_tasks(accuracy)
+    measured, cells = over_tasks(accuracy), compare(accuracy)
     helps = measured[measured["mode"] == "difference"]
-    gains = ", ".join(
-        f"{shots}-shot {gain:+.1f}" for shots, gain in zip(helps.shots, intervals_of(helps), strict=True)
-    )
-    cells = compare(accuracy)
-    gaps = ", ".join(
-        f"{row.shots}-shot {row.mode} {gap:+.1f}" for row, gap in zip(cells.itertuples(), found, strict=True)
-    )
+    gains = {
+        f"{row.shots}-shot": gain for row, gain in zip(helps.itertuples(), intervals_of(helps), strict=True)
+    }
+    names = [f"{row.shots}-shot {row.mode}" for row in cells.itertuples()]
+    gaps = dict(zip(names, beyond_paper(accuracy), strict=True))
+    farthest = min(gaps, key=lambda name: gaps[name].mean)
     rows = [
-        ("transduction helps, with one shot and with five", gains, each(intervals_of(helps), above=0.0)),
-        ("a tenth of the training ends below the paper in all four cells", gaps, each(found, below=0.0)),
-        (f"it ends less than {NEAR:g} points below, in all four cells", gaps, each(found, above=-NEAR)),
+        ("transduction helps, with one shot and with five", _listed(gains), each(gains.values(), above=0.0)),
+        ("it ends below the paper in all four cells", _listed(gaps), each(gaps.values(), below=0.0)),
+        (
+            f"it ends less than {NEAR:g} points below in all four cells",
+            f"farthest: {_listed({farthest: gaps[farthest]})}",
+            each(gaps.values(), above=-NEAR),
+        ),
     ]
     return pd.DataFrame(rows, columns=["statement", "measured (points)", "verdict"])
+
+
+def _listed(found: dict[str, Interval]) -> str:
+    return ", ".join(f"{name} {one:+.1f}" for name, one in found.items())
