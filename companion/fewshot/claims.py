@@ -12,7 +12,7 @@ import pandas as pd
 from companion.fewshot import fidelity, fine_tuning, methods, table1, table1_methods, table2
 from companion.intervals import UNMEASURED, Interval, difference, interval, intervals_of
 from companion.results import Result, load_result
-from companion.verdicts import OPEN, Claim, decide, each
+from companion.verdicts import Claim, decide, each
 
 REPRODUCED = 1.0
 """Percentage points from the paper's accuracy within which a cell of Table 2 counts as reproduced."""
@@ -134,7 +134,7 @@ def table_1_is_reproduced(evidence: Evidence) -> Claim:
     """Reptile's four cells; only several runs of the paper's own budget can decide."""
     name, paper = "Table 1", f"Reptile's four cells, at 100,000 outer iterations; within {REPRODUCED:g} point"
     if evidence.table1 is None:
-        return Claim(name, paper, "not run", OPEN)
+        return Claim(name, paper, "not run", decide(UNMEASURED, above=-REPRODUCED))
     compared = table1.compare(evidence.table1.tables["accuracy"]).rename(columns={"ours": "mean"})
     config = evidence.table1.provenance["config"]
     seeds = "one seed" if len(config["seeds"]) == 1 else f"{len(config['seeds'])} seeds"
