@@ -218,6 +218,7 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "sine-meta-batch": _SINE,
     "table2": TABLE_2,
     "table2-methods": TABLE_2_METHODS,
+    "table2-5-way": {name: budget.for_ways(5) for name, budget in TABLE_2.items()},
     "table1": TABLE_1,
     "table1-methods": TABLE_1,
     "fidelity": FIDELITY,

@@ -25,6 +25,8 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         sine.META_BATCH,
         table2.TABLE_2,
         table2.TABLE_2_GLYPHS,
+        table2.FIVE_WAYS,
+        table2.FIVE_WAYS_GLYPHS,
         methods.METHODS,
         methods.METHODS_GLYPHS,
         table1.TABLE_1,

@@ -113,7 +113,7 @@ def test_claims_about_stored_runs_link_to_the_figure_that_decides():
         ("data: [figure4b/laptop]", "data: [figure4b/desk]", "figure4b/desk, which is not stored"),
         ("test_plain_sgd_on_one_task_has", "test_plain_sgd_on_no_task_has", "which does not exist"),
         ("tests: [test_eq_13_to_16_every_inner_gradient]", "tests: []", "without a page or a test"),
-        ("not run: The images", "says: The images", "table-1 has nothing"),
+        ("row: [fewshot, Table 1]", "says: Table 1", "table-1 has nothing"),
     ],
 )
 def test_a_claim_without_its_evidence_is_refused(elsewhere, old, new, message):

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from companion.fewshot import claims as of_fewshot
+from companion.fewshot import table1
 from companion.inner_gradients import claims as of_gradients
 from companion.inner_gradients import figure3
 from companion.inner_gradients.summaries import contrast
 from companion.intervals import over_seeds
 from companion.overlap import claims as of_overlap
-from companion.verdicts import OPEN
+from companion.results import load_result
+from companion.verdicts import HOLDS, OPEN
 
 RESULTS = Path(__file__).parents[2] / "results"
 BUDGET = "laptop"
@@ -93,7 +95,19 @@ def test_no_fall_of_what_does_not_overlap_is_seen_from_four_to_eight_iterations(
     assert overlap.along_batch({f"{name}-25": 1, f"{name}-50": -1}).mean > 0, "a few points, though"
 
 
+def test_on_photographs_transduction_helps_and_a_short_run_ends_below_the_paper():
+    """Of one network, by intervals over its test tasks."""
+    run = load_result(RESULTS / "table1" / BUDGET)
+    assert run.provenance["config"]["budget"] == {
+        "name": BUDGET,
+        "iterations": 10_000,
+        "evaluation_tasks": 1_000,
+    }
+    assert list(table1.expected(run.tables["accuracy"]).verdict) == [HOLDS, HOLDS, OPEN]
+
+
 def test_what_these_runs_do_not_decide(evidence):
     fewshot = of_fewshot.Evidence.load(RESULTS, BUDGET)
     assert of_gradients.the_last_gradient_improves(evidence).verdict == OPEN
+    assert of_fewshot.table_1_is_reproduced(fewshot).verdict == OPEN
     assert of_fewshot.table_2_is_reproduced(fewshot).verdict == OPEN

@@ -128,3 +128,17 @@ def test_the_gap_between_classes_is_paired_by_seed():
     table = pd.concat([cells(), cells(classes="train", accuracy=[92.0, 93.0, 94.0])])
     (row,) = table2.class_gap(table).itertuples()
     assert (row.mean, row.low, row.high) == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_run_by_run_five_ways_are_trained_and_scored_as_in_the_whole_table(result, tmp_path):
+    experiment = replace(
+        table2.FIVE_WAYS_GLYPHS,
+        budgets={"smoke": FewShotBudget(2, 3, 1, 2).for_ways(5)},
+        units=lambda budget, seeds: table2._units_of_five_ways(small_pool, budget, seeds),
+    )
+    alone = runner.run(experiment, "smoke", seeds=(0,), results=tmp_path)
+    both = [table.drop(columns="unit") for table in (alone.tables["accuracy"], result.tables["accuracy"])]
+    pd.testing.assert_frame_equal(both[0], both[1].query("ways == 5"), rtol=FLOAT32)
+    for name, value in alone.arrays.items():
+        of_table = result.arrays[name.replace("5-way-seed-0", "5-way")]
+        np.testing.assert_allclose(value, of_table, rtol=FLOAT32, atol=FLOAT32)
