@@ -76,6 +76,23 @@ def widened(found: Interval, error: float) -> Interval:
     return Interval(found.mean, found.mean - below, found.mean + above)
 
 
+def over_tasks_alone(means: pd.Series, errors: pd.Series) -> Interval:
+    """Return the mean over n runs, with the interval that the sampling of tasks alone leaves, 1.96 √Σσ² / n.
+
+    It says nothing about other seeds, and is there for one run too.
+
+    Args:
+        means: that of each run over its tasks.
+        errors: the standard error σ of each, from as many independent tasks.
+
+    >>> f"{over_tasks_alone(pd.Series([4.0, 6.0]), pd.Series([0.3, 0.4])):.2f}"
+    '5.00 ± 0.49'
+    """
+    mean = float(means.mean())
+    half = NORMAL * float(np.sqrt(errors.pow(2).sum())) / len(errors)
+    return Interval(mean, mean - half, mean + half)
+
+
 def interval(values: Float[np.ndarray, " n"]) -> Interval:
     """Return the mean of independent values with Student's interval, x̄ ± t_{n−1} s / √n.
 

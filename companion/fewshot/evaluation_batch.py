@@ -20,7 +20,6 @@ from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -29,7 +28,7 @@ from companion.fewshot.fine_tuning import fingerprint_of, kept_of
 from companion.fewshot.scores import Scoring, by_task
 from companion.fewshot.settings import on_both_pools, reptile_configs, reptile_family
 from companion.fewshot.table2 import compare
-from companion.intervals import NORMAL, Interval
+from companion.intervals import Interval, over_tasks_alone
 from companion.results import Result, load_result
 from companion.running.experiment import Unit
 from companion.verdicts import decide
@@ -181,11 +180,8 @@ def gains(accuracy: pd.DataFrame, mode: str) -> pd.DataFrame:
     """
     rows = []
     for key, group in accuracy[accuracy["mode"] == mode].groupby(KEYS, sort=False):
-        mean = float(group.gain.mean())
-        half = NORMAL * float(np.sqrt(group.gain_error.pow(2).sum())) / len(group)
-        rows.append(
-            (*key, group.accuracy.mean(), mean, mean - half, mean + half, group.gain.min(), group.gain.max())
-        )
+        gain = over_tasks_alone(group.gain, group.gain_error)
+        rows.append((*key, group.accuracy.mean(), *gain, group.gain.min(), group.gain.max()))
     return pd.DataFrame(rows, columns=[*KEYS, "accuracy", "mean", "low", "high", "least", "most"])
 
 
@@ -199,9 +195,7 @@ def gain_of(accuracy: pd.DataFrame, way: Evaluation, mode: str = "inductive") ->
 def usual(accuracy: pd.DataFrame) -> Interval:
     """Return the accuracy of the first way without transduction, in percent, over all tasks of all seeds."""
     rows = accuracy[accuracy["mode"] == "inductive"].groupby("seed", sort=False).first()
-    mean = float(rows.accuracy.mean())
-    half = NORMAL * float(np.sqrt(rows.standard_error.pow(2).sum())) / len(rows)
-    return Interval(mean, mean - half, mean + half)
+    return over_tasks_alone(rows.accuracy, rows.standard_error)
 
 
 def missing() -> float:

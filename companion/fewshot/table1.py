@@ -19,7 +19,7 @@ from companion.budgets import Budget
 from companion.fewshot.pieces import Pieces
 from companion.fewshot.scores import Scoring, arrays, score
 from companion.fewshot.settings import reptile_configs
-from companion.intervals import NORMAL, Interval, difference, intervals_of, over_seeds
+from companion.intervals import Interval, difference, intervals_of, over_seeds, over_tasks_alone
 from companion.results import Result
 from companion.running.experiment import Checkpoint, Experiment, Unit
 from companion.verdicts import each
@@ -147,12 +147,13 @@ def compare(accuracy: pd.DataFrame, classes: str = "test") -> pd.DataFrame:
     chosen = accuracy[(accuracy.classes == classes) & (accuracy["mode"] != "difference")]
     keys = ["algorithm", "shots", "mode"]
     summary = over_seeds(chosen, keys, "accuracy")
-    groups = chosen.groupby(keys, sort=False)
-    errors = [float(np.sqrt(group.pow(2).sum())) / len(group) for _, group in groups.standard_error]
+    found = [
+        over_tasks_alone(rows.accuracy, rows.standard_error) for _, rows in chosen.groupby(keys, sort=False)
+    ]
     cells = [PAPER.get(key, (np.nan, np.nan)) for key in summary[keys].itertuples(index=False, name=None)]
     return summary.drop(columns="mean").assign(
-        ours=[float(group.mean()) for _, group in groups.accuracy],
-        over_tasks=[NORMAL * error for error in errors],
+        ours=[one.mean for one in found],
+        over_tasks=[one.high - one.mean for one in found],
         paper=[mean for mean, _ in cells],
         paper_half_interval=[half for _, half in cells],
     )
@@ -171,9 +172,7 @@ def over_tasks(accuracy: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for (shots, mode), group in accuracy[accuracy.classes == "test"].groupby(["shots", "mode"], sort=False):
-        mean = float(group.accuracy.mean())
-        half = NORMAL * float(np.sqrt(group.standard_error.pow(2).sum())) / len(group)
-        rows.append((WAYS, shots, mode, mean, mean - half, mean + half))
+        rows.append((WAYS, shots, mode, *over_tasks_alone(group.accuracy, group.standard_error)))
     found = pd.DataFrame(rows, columns=["ways", "shots", "mode", "mean", "low", "high"])
     cells = found[["shots", "mode"]].itertuples(index=False, name=None)
     return found.assign(paper=[PAPER.get(("reptile", *cell), (np.nan, np.nan))[0] for cell in cells])

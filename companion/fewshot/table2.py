@@ -41,7 +41,7 @@ def _units_of_five_ways(
 ) -> tuple[Unit[FewShot], ...]:
     tasks = reptile_family(pool(), 5)
     record = RecordEachShot((Scoring(budget.evaluation_tasks, batch=SETTINGS[5].evaluation_batch),))
-    # At the paper's length training takes an hour and scoring half of one, so each run is a unit of its own.
+    # At the paper's length a run takes hours, so each run is a unit of its own.
     return tuple(
         Unit(f"reptile-5-way-seed-{config.seed}", tasks, (config,), record)
         for config in reptile_configs(5, budget.iterations, seeds)
