@@ -93,6 +93,23 @@ def over_tasks_alone(means: pd.Series, errors: pd.Series) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def over_tasks(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return mean and interval over the tasks alone (`over_tasks_alone`), for every combination of `by`.
+
+    Args:
+        table: one row per run and combination, with its `accuracy` over tasks and the `standard_error`.
+        by: the columns that name a combination; their order of appearance is kept.
+
+    Returns:
+        A table with the columns of `by`, then `mean`, `low`, `high`.
+    """
+    rows = [
+        (*key, *over_tasks_alone(group.accuracy, group.standard_error))
+        for key, group in table.groupby(list(by), sort=False)
+    ]
+    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high"])
+
+
 def interval(values: Float[np.ndarray, " n"]) -> Interval:
     """Return the mean of independent values with Student's interval, x̄ ± t_{n−1} s / √n.
 

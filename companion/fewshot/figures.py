@@ -56,7 +56,7 @@ def cells(compared: pd.DataFrame) -> Figure:
     """Draw every cell of Table 1 or 2: the paper's accuracy and ours, mean and interval.
 
     Args:
-        compared: one row per cell, as `table2.compare` and `table1.over_tasks` return it.
+        compared: one row per cell, as `table2.compare` and `table1.test_accuracy` return it.
     """
     canvas, (axes,) = figure(height=1.0 + 0.275 * len(compared))
     place = np.arange(len(compared))[::-1]

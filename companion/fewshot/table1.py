@@ -19,7 +19,7 @@ from companion.budgets import Budget
 from companion.fewshot.pieces import Pieces
 from companion.fewshot.scores import Scoring, arrays, score
 from companion.fewshot.settings import reptile_configs
-from companion.intervals import Interval, difference, intervals_of, over_seeds, over_tasks_alone
+from companion.intervals import Interval, difference, intervals_of, over_seeds, over_tasks
 from companion.results import Result
 from companion.running.experiment import Checkpoint, Experiment, Unit
 from companion.verdicts import each
@@ -147,19 +147,17 @@ def compare(accuracy: pd.DataFrame, classes: str = "test") -> pd.DataFrame:
     chosen = accuracy[(accuracy.classes == classes) & (accuracy["mode"] != "difference")]
     keys = ["algorithm", "shots", "mode"]
     summary = over_seeds(chosen, keys, "accuracy")
-    found = [
-        over_tasks_alone(rows.accuracy, rows.standard_error) for _, rows in chosen.groupby(keys, sort=False)
-    ]
+    alone = over_tasks(chosen, keys)
     cells = [PAPER.get(key, (np.nan, np.nan)) for key in summary[keys].itertuples(index=False, name=None)]
     return summary.drop(columns="mean").assign(
-        ours=[one.mean for one in found],
-        over_tasks=[one.high - one.mean for one in found],
+        ours=alone["mean"],
+        over_tasks=alone.high - alone["mean"],
         paper=[mean for mean, _ in cells],
         paper_half_interval=[half for _, half in cells],
     )
 
 
-def over_tasks(accuracy: pd.DataFrame) -> pd.DataFrame:
+def test_accuracy(accuracy: pd.DataFrame) -> pd.DataFrame:
     """Return what these networks reach on unseen test tasks, of which even one network has an interval.
 
     Args:
@@ -170,12 +168,10 @@ def over_tasks(accuracy: pd.DataFrame) -> pd.DataFrame:
         task): the `mean` over all tasks of all seeds in percent, `low` and `high` of its 95 % interval over
         the tasks, the `paper`'s accuracy, and `ways`. The interval says nothing about other seeds.
     """
-    rows = []
-    for (shots, mode), group in accuracy[accuracy.classes == "test"].groupby(["shots", "mode"], sort=False):
-        rows.append((WAYS, shots, mode, *over_tasks_alone(group.accuracy, group.standard_error)))
-    found = pd.DataFrame(rows, columns=["ways", "shots", "mode", "mean", "low", "high"])
+    found = over_tasks(accuracy[accuracy.classes == "test"], ["shots", "mode"])
     cells = found[["shots", "mode"]].itertuples(index=False, name=None)
-    return found.assign(paper=[PAPER.get(("reptile", *cell), (np.nan, np.nan))[0] for cell in cells])
+    published = [PAPER.get(("reptile", *cell), (np.nan, np.nan))[0] for cell in cells]
+    return found.assign(ways=WAYS, paper=published)
 
 
 def beyond_paper(accuracy: pd.DataFrame) -> list[Interval]:
@@ -194,7 +190,7 @@ def expected(accuracy: pd.DataFrame) -> pd.DataFrame:
     Args:
         accuracy: the table of that name of `TABLE_1`.
     """
-    measured, cells = over_tasks(accuracy), compare(accuracy)
+    measured, cells = test_accuracy(accuracy), compare(accuracy)
     helps = measured[measured["mode"] == "difference"]
     gains = {
         f"{row.shots}-shot": gain for row, gain in zip(helps.itertuples(), intervals_of(helps), strict=True)

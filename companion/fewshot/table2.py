@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 
 from companion.budgets import BUDGETS as OF_EXPERIMENTS
@@ -17,7 +16,7 @@ from companion.budgets import Budget, FewShotBudget
 from companion.fewshot.scores import RecordAccuracy, Scoring
 from companion.fewshot.settings import SETTINGS, on_both_pools, reptile_configs, reptile_family
 from companion.fewshot.table1 import RecordEachShot
-from companion.intervals import NORMAL, over_seeds
+from companion.intervals import over_seeds, over_tasks
 from companion.running.experiment import Unit
 from metalib.data.classes import ClassPool
 from metalib.tasks.fewshot import FewShot
@@ -96,10 +95,8 @@ def compare(accuracy: pd.DataFrame, classes: str = "test") -> pd.DataFrame:
     chosen = accuracy[(accuracy.classes == classes) & (accuracy["mode"] != "difference")]
     keys = ["ways", "shots", "mode"]
     summary = over_seeds(chosen, keys, "accuracy")
-    groups = chosen.groupby(keys, sort=False).standard_error
-    summary["over_tasks"] = [
-        NORMAL * float(np.sqrt(errors.pow(2).sum())) / len(errors) for _, errors in groups
-    ]
+    alone = over_tasks(chosen, keys)
+    summary["over_tasks"] = alone.high - alone["mean"]
     cells = [PAPER[(row.ways, row.shots, row["mode"])] for _, row in summary.iterrows()]
     return summary.assign(paper=[mean for mean, _ in cells], paper_half_interval=[half for _, half in cells])
 

@@ -109,7 +109,7 @@ def test_what_was_expected_is_judged_by_intervals_over_tasks(gap, transduction, 
 def test_intervals_over_tasks_average_over_seeds():
     one = cells(-3.0, 2.0, 0.3)
     two = pd.concat([one, one.assign(seed=1, accuracy=one.accuracy + 2.0, standard_error=0.4)])
-    found = table1.over_tasks(two).set_index(["shots", "mode"]).loc[(5, "difference")]
+    found = table1.test_accuracy(two).set_index(["shots", "mode"]).loc[(5, "difference")]
     assert (found["mean"], found.high - found["mean"]) == pytest.approx((3.0, 1.96 * 0.25), rel=FLOAT32)
 
 
