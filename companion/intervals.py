@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -153,6 +153,15 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str = "mse") -> pd
 def intervals_of(summary: pd.DataFrame) -> list[Interval]:
     """Return the rows of a summary over seeds as intervals."""
     return [Interval(row["mean"], row.low, row.high) for _, row in summary.iterrows()]
+
+
+def listed(found: Mapping[str, Interval]) -> str:
+    """Write named differences in one line, with their signs.
+
+    >>> listed({"1-shot": Interval(4.9, 4.5, 5.3), "5-shot": Interval(-1.0, -2.0, 0.0)})
+    '1-shot +4.9 ± 0.4, 5-shot -1.0 ± 1.0'
+    """
+    return ", ".join(f"{name} {one:+.1f}" for name, one in found.items())
 
 
 def plus_minus(summary: pd.DataFrame, digits: int = 1) -> pd.Series:

@@ -39,6 +39,7 @@ FLOORS = {
             "pretraining",
             "table1",
             "table2",
+            "paper_length",
             "methods",
             "table1_methods",
             "fidelity",
@@ -49,7 +50,7 @@ FLOORS = {
     ],
     "companion.inner_gradients": [
         *("settings", "summaries", "figure3", "two_steps", "weights", "controls", "filters", "spectra"),
-        *("foretold", "share", "share_foretold", "figures", "claims"),
+        *("foretold", "share", "share_foretold", "figures", "claims", "paper_length"),
     ],
     "companion.overlap": [
         *("settings", "summaries", "figure4a", "figure4b", "figure4c", "sensitivity", "late_gradients"),

@@ -19,7 +19,7 @@ from companion.budgets import Budget
 from companion.fewshot.pieces import Pieces
 from companion.fewshot.scores import Scoring, arrays, score
 from companion.fewshot.settings import reptile_configs
-from companion.intervals import Interval, difference, intervals_of, over_seeds, over_tasks
+from companion.intervals import Interval, difference, intervals_of, listed, over_seeds, over_tasks
 from companion.results import Result
 from companion.running.experiment import Checkpoint, Experiment, Unit
 from companion.verdicts import each
@@ -199,16 +199,12 @@ def expected(accuracy: pd.DataFrame) -> pd.DataFrame:
     gaps = dict(zip(names, beyond_paper(accuracy), strict=True))
     farthest = min(gaps, key=lambda name: gaps[name].mean)
     rows = [
-        ("transduction helps, with one shot and with five", _listed(gains), each(gains.values(), above=0.0)),
-        ("it ends below the paper in all four cells", _listed(gaps), each(gaps.values(), below=0.0)),
+        ("transduction helps, with one shot and with five", listed(gains), each(gains.values(), above=0.0)),
+        ("it ends below the paper in all four cells", listed(gaps), each(gaps.values(), below=0.0)),
         (
             f"it ends less than {NEAR:g} points below in all four cells",
-            f"farthest: {_listed({farthest: gaps[farthest]})}",
+            f"farthest: {listed({farthest: gaps[farthest]})}",
             each(gaps.values(), above=-NEAR),
         ),
     ]
     return pd.DataFrame(rows, columns=["statement", "measured (points)", "verdict"])
-
-
-def _listed(found: dict[str, Interval]) -> str:
-    return ", ".join(f"{name} {one:+.1f}" for name, one in found.items())
