@@ -8,7 +8,16 @@ from companion.avg_grad_inner import course
 from companion.costs import experiment as costs
 from companion.costs import omniglot as characters
 from companion.descendants import moving_layers
-from companion.fewshot import evaluation_batch, fidelity, fine_tuning, methods, table1, table1_methods, table2
+from companion.fewshot import (
+    evaluation_batch,
+    fidelity,
+    fine_tuning,
+    methods,
+    methods_20_way,
+    table1,
+    table1_methods,
+    table2,
+)
 from companion.inner_gradients import controls, figure3, share, spectra, two_steps, weights
 from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sensitivity, tails
 from companion.personalization import experiment as personalization
@@ -29,6 +38,8 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         table2.FIVE_WAYS_GLYPHS,
         methods.METHODS,
         methods.METHODS_GLYPHS,
+        methods_20_way.METHODS_20_WAY,
+        methods_20_way.METHODS_20_WAY_GLYPHS,
         table1.TABLE_1,
         table1_methods.TABLE_1_METHODS,
         fidelity.FIDELITY,

@@ -41,6 +41,7 @@ FLOORS = {
             "table2",
             "paper_length",
             "methods",
+            "methods_20_way",
             "table1_methods",
             "fidelity",
             "fine_tuning",

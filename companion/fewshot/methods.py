@@ -35,11 +35,16 @@ from metalib.training import Trained, TrainingConfig
 WAYS = 5
 MAML_OUTER_STEP = 0.001
 MAML_EVALUATION_STEPS = 10
+PRODUCT = 3
+"""Image gradients that a Hessian-vector product counts as, per image: it computes the gradient once, and then
+goes back through that, which is twice as much work again."""
+MOST_ITERATIONS = 60_000
+"""What Finn et al. (2017) ran."""
 
 
 @dataclass(frozen=True)
 class Released:
-    """Settings of MAML and FOMAML as Finn et al. (2017) give them, for 5-way tasks.
+    """Settings of MAML and FOMAML as Finn et al. (2017) give them.
 
     Attributes:
         alpha: inner step size, on the mean loss.
@@ -47,6 +52,7 @@ class Released:
         steps: inner steps, on all support images each.
         shots: support images of each class.
         queries: images of each class on which the adapted weights are judged.
+        ways: classes per task.
     """
 
     alpha: float
@@ -54,11 +60,23 @@ class Released:
     steps: int = 1
     shots: int = 1
     queries: int = 1
+    ways: int = WAYS
 
     @property
     def support(self) -> int:
         """Images of an inner step."""
-        return WAYS * self.shots
+        return self.ways * self.shots
+
+    def work(self, algorithm: str) -> int:
+        """Return the image gradients of one outer iteration: one is one image, forward and backward once.
+
+        "maml" has a product on every support image of every inner step besides; "fomaml" has none.
+
+        >>> OMNIGLOT.work("fomaml"), OMNIGLOT.work("maml")
+        (320, 800)
+        """
+        support = self.steps * self.support * (1 + PRODUCT * (algorithm == "maml"))
+        return self.tasks * (support + self.ways * self.queries)
 
 
 OMNIGLOT = Released(alpha=0.4, tasks=32)
@@ -139,7 +157,8 @@ def released_unit(
         name: of the unit; by default, the algorithm.
     """
     shots, queries = settings.shots, settings.queries
-    family = FewShot(pool, WAYS, shots + queries, settings.support, tail_shots=queries, reduction="mean")
+    ways, support = settings.ways, settings.support
+    family = FewShot(pool, ways, shots + queries, support, tail_shots=queries, reduction="mean")
     configs = tuple(
         TrainingConfig(
             algorithm=algorithm,

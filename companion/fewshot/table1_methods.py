@@ -28,6 +28,7 @@ from companion.budgets import Budget
 from companion.fewshot import table1
 from companion.fewshot.methods import (
     MAML_EVALUATION_STEPS,
+    MOST_ITERATIONS,
     RecordFineTuning,
     Released,
     named,
@@ -49,11 +50,6 @@ SETTINGS = {
     5: Released(alpha=0.01, tasks=2, steps=5, shots=5, queries=15),
 }
 """By shots."""
-PRODUCT = 3
-"""Image gradients that a Hessian-vector product counts as, per image: it computes the gradient once, and then
-goes back through that, which is twice as much work again."""
-MOST_ITERATIONS = 60_000
-"""What Finn et al. (2017) ran."""
 ROWS = ("reptile", "fomaml", "maml", "pretraining", "pretraining-head", "pretraining-nearest")
 """The methods of the table, as `methods.named` calls them."""
 MODES = ("transductive", "inductive")
@@ -61,18 +57,12 @@ NUMBERS = ("ours", "low", "high", "seeds", "diverged", "over_tasks")
 """What a row has that has run."""
 
 
-def work(algorithm: str, settings: Released) -> int:
-    """Return the image gradients of one outer iteration of MAML or FOMAML.
+def work_of_reptile() -> int:
+    """Return the image gradients of one outer iteration of Reptile in Table 1.
 
-    >>> work("fomaml", SETTINGS[1]), work("fomaml", SETTINGS[5]), work_of_reptile()
+    >>> SETTINGS[1].work("fomaml"), SETTINGS[5].work("fomaml"), work_of_reptile()
     (400, 400, 400)
     """
-    support = settings.steps * settings.support * (1 + PRODUCT * (algorithm == "maml"))
-    return settings.tasks * (support + table1.WAYS * settings.queries)
-
-
-def work_of_reptile() -> int:
-    """Return the image gradients of one outer iteration of Reptile in Table 1."""
     (config,) = table1.configs(1, (0,))
     return config.tasks * config.k * table1.BATCH
 
@@ -140,7 +130,7 @@ def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
 
 def _maml(algorithm: str, shots: int, classes: ClassPool, budget: Budget, seed: int) -> Unit[FewShot]:
     settings = SETTINGS[shots]
-    iterations = min(MOST_ITERATIONS, matched(budget.iterations, work(algorithm, settings)))
+    iterations = min(MOST_ITERATIONS, matched(budget.iterations, settings.work(algorithm)))
     scoring = Scoring(budget.evaluation_tasks, steps=MAML_EVALUATION_STEPS, batch=0, shots=(shots,))
     record = RecordAccuracy(scoring, weights=True)
     name = f"{algorithm}-{shots}-shot-seed-{seed}"

@@ -8,7 +8,7 @@ import pytest
 
 from companion.budgets import Budget
 from companion.fewshot import table1, table1_methods
-from companion.fewshot.table1_methods import ROWS, SETTINGS, as_text, compare, matched, work, work_of_reptile
+from companion.fewshot.table1_methods import ROWS, SETTINGS, as_text, compare, matched, work_of_reptile
 from companion.running import runner
 from metalib.data.classes import ClassPool, Split
 from tests.companion.fewshot.test_table1 import TEST, TRAIN
@@ -89,7 +89,7 @@ def test_every_method_does_the_work_of_reptile():
         if name.startswith("pretraining"):
             cost = unit.family.batch
         else:
-            cost = work(config.algorithm, SETTINGS[unit.record.scoring.shots[0]])
+            cost = SETTINGS[unit.record.scoring.shots[0]].work(config.algorithm)
             # Counted on what is sampled: unused places hold −1.
             sampled = unit.family.sample(0, 0, config.tasks, config.k)["label"][0]
             images = int((sampled >= 0).sum())
