@@ -8,6 +8,7 @@ import pytest
 
 from companion.budgets import Budget
 from companion.fewshot import table1, table1_methods
+from companion.fewshot.methods import PRODUCT
 from companion.fewshot.table1_methods import ROWS, SETTINGS, as_text, compare, matched, work_of_reptile
 from companion.running import runner
 from metalib.data.classes import ClassPool, Split
@@ -94,7 +95,7 @@ def test_every_method_does_the_work_of_reptile():
             sampled = unit.family.sample(0, 0, config.tasks, config.k)["label"][0]
             images = int((sampled >= 0).sum())
             products = int((sampled[:, :-1] >= 0).sum()) if config.algorithm == "maml" else 0
-            assert cost == images + table1_methods.PRODUCT * products
+            assert cost == images + PRODUCT * products
         assert reptile - cost < config.iterations * cost <= reptile
     assert matched(1, 10**6) == 1
 
