@@ -47,7 +47,7 @@ FLOORS = {
             "fine_tuning",
             "evaluation_batch",
         ),
-        *("figures", "claims"),
+        *("figures", "evidence", "claims"),
     ],
     "companion.inner_gradients": [
         *("settings", "summaries", "figure3", "two_steps", "weights", "controls", "filters", "spectra"),
