@@ -22,6 +22,8 @@ IF_STORED = {
     "methods_20_way": "table2-methods-20-way",
 }
 """Likewise, where they were run."""
+AT_LENGTH = {"five_ways": "table2-5-way"}
+"""Likewise, but of the paper's own budget, whatever that of the others is."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Evidence:
         evaluation_batch: Reptile, 5 ways, evaluated in other ways, where it was run.
         table1_methods: the other methods on Mini-ImageNet, where they were run.
         methods_20_way: MAML and FOMAML with twenty ways, where they were run.
+        five_ways: Reptile with five ways at the paper's own length, where it was run.
     """
 
     budget: str
@@ -49,6 +52,7 @@ class Evidence:
     evaluation_batch: Result | None = None
     table1_methods: Result | None = None
     methods_20_way: Result | None = None
+    five_ways: Result | None = None
 
     @classmethod
     def load(cls, results: Path, budget: str) -> Evidence:
@@ -62,6 +66,7 @@ class Evidence:
             StoreError: if one of them is missing or damaged.
         """
         folders = {field: results / name / budget for field, name in {**NEEDED, **IF_STORED}.items()}
+        folders |= {field: results / name / "paper" for field, name in AT_LENGTH.items()}
         stored = {field: folder for field, folder in folders.items() if field in NEEDED or folder.exists()}
         return cls(budget, **{field: load_result(folder) for field, folder in stored.items()})
 

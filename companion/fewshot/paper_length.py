@@ -6,6 +6,7 @@ Known when this was written: Table 2 at a tenth of the length, three seeds. Ther
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from companion.fewshot import table2
@@ -29,9 +30,11 @@ def test_accuracy(accuracy: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per `ways`, `shots` and `mode`, "difference" among them (transductive minus inductive, paired
         by task): the `mean` over all tasks of all seeds in percent, `low` and `high` of its 95 % interval
-        over the tasks. The interval says nothing about other seeds.
+        over the tasks, and the `paper`'s accuracy. The interval says nothing about other seeds.
     """
-    return over_tasks(accuracy[accuracy.classes == "test"], ["ways", "shots", "mode"])
+    found = over_tasks(accuracy[accuracy.classes == "test"], ["ways", "shots", "mode"])
+    cells = found[["ways", "shots", "mode"]].itertuples(index=False, name=None)
+    return found.assign(paper=[table2.PAPER.get(cell, (np.nan, np.nan))[0] for cell in cells])
 
 
 def expected(accuracy: pd.DataFrame, shorter: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from companion.expansion import claims as of_expansion
 from companion.expansion import problems, regime, remainders
 from companion.fewshot import claims as of_fewshot
 from companion.fewshot.table1 import PAPER
+from companion.fewshot.table2 import PAPER as PAPER_OF_TABLE_2
 from companion.inner_gradients import claims as of_gradients
 from companion.manifolds import claims as of_manifolds
 from companion.manifolds import limits
@@ -156,6 +157,33 @@ def on_mini_imagenet(accuracy: tuple[float, ...], iterations: int) -> Result:
 def test_only_several_runs_of_the_papers_length_decide_table_1(gaps, budget, expected, said):
     run = on_mini_imagenet(gaps, {"paper": 100_000, "laptop": 10_000}[budget])
     claim = of_fewshot.table_1_is_reproduced(replace(STORED[of_fewshot][0], table1=run, budget=budget))
+    assert claim.verdict == expected
+    assert said in claim.measured
+
+
+def five_ways(gaps: tuple[float, ...]) -> Result:
+    """Made-up 5-way runs of the paper's length, one seed each, as far from the paper in every cell."""
+    cells = [
+        {"ways": ways, "shots": shots, "mode": mode, "seed": seed, "classes": "test",
+         "accuracy": paper + gap, "standard_error": 0.1}
+        for (ways, shots, mode), (paper, _) in PAPER_OF_TABLE_2.items() if ways == 5
+        for seed, gap in enumerate(gaps)
+    ]  # fmt: skip
+    return Result({"accuracy": pd.DataFrame(cells)}, provenance={"config": {"seeds": list(range(len(gaps)))}})
+
+
+@pytest.mark.parametrize(
+    ("gaps", "expected", "said"),
+    [
+        ((-0.2,), OPEN, "five ways at that length, one seed: 0.2 to 0.2 points short; at a tenth"),
+        ((-5.0,), OPEN, "one seed: 5.0 to 5.0"),
+        ((-0.2, -0.1, -0.3), OPEN, "3 seeds: 0.2 to 0.2"),
+        ((-5.0, -5.1, -4.9), FAILS, "3 seeds: 5.0 to 5.0"),
+    ],
+)
+def test_five_ways_of_the_papers_length_can_refute_table_2_but_not_confirm_it(gaps, expected, said):
+    evidence = replace(STORED[of_fewshot][0], five_ways=five_ways(gaps))
+    claim = of_fewshot.table_2_is_reproduced(evidence)
     assert claim.verdict == expected
     assert said in claim.measured
 
