@@ -36,6 +36,8 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         table2.TABLE_2_GLYPHS,
         table2.FIVE_WAYS,
         table2.FIVE_WAYS_GLYPHS,
+        table2.TWENTY_WAYS,
+        table2.TWENTY_WAYS_GLYPHS,
         methods.METHODS,
         methods.METHODS_GLYPHS,
         methods_20_way.METHODS_20_WAY,

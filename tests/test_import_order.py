@@ -39,7 +39,7 @@ FLOORS = {
             "pretraining",
             "table1",
             "table2",
-            "paper_length",
+            "longer",
             "methods",
             "methods_20_way",
             "table1_methods",

@@ -6,7 +6,7 @@ from itertools import chain
 
 import pandas as pd
 
-from companion.fewshot import fine_tuning, paper_length, table1, table2
+from companion.fewshot import fine_tuning, longer, table1, table2
 from companion.fewshot.evidence import Evidence as Evidence
 from companion.fewshot.table2 import REPRODUCED
 from companion.intervals import UNMEASURED, Interval, difference, interval, intervals_of, listed
@@ -38,7 +38,7 @@ def table_2_is_reproduced(evidence: Evidence) -> Claim:
     found = _gaps(evidence.compared) if evidence.budget == "paper" else [UNMEASURED]
     if evidence.five_ways is not None:
         accuracy = evidence.five_ways.tables["accuracy"]
-        reached = paper_length.test_accuracy(accuracy).dropna(subset="paper")
+        reached = longer.test_accuracy(accuracy).dropna(subset="paper")
         said = f"five ways at that length, {_seeds(evidence.five_ways)}: {_short(reached)}; {said}"
         found += _gaps(table2.compare(accuracy))
     return Claim(

@@ -38,12 +38,24 @@ def _units(
 def _units_of_five_ways(
     pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
 ) -> tuple[Unit[FewShot], ...]:
-    tasks = reptile_family(pool(), 5)
-    record = RecordEachShot((Scoring(budget.evaluation_tasks, batch=SETTINGS[5].evaluation_batch),))
-    # At the paper's length a run takes hours, so each run is a unit of its own.
+    return _run_by_run(5, pool(), budget, seeds)
+
+
+def _units_of_twenty_ways(
+    pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
+) -> tuple[Unit[FewShot], ...]:
+    return _run_by_run(20, pool(), budget, seeds)
+
+
+def _run_by_run(
+    ways: int, classes: ClassPool, budget: Budget, seeds: tuple[int, ...]
+) -> tuple[Unit[FewShot], ...]:
+    tasks = reptile_family(classes, ways)
+    scoring = Scoring(budget.evaluation_tasks, batch=SETTINGS[ways].evaluation_batch)
+    # Long runs take hours, so each is a unit of its own, and its scores are kept on the way.
     return tuple(
-        Unit(f"reptile-5-way-seed-{config.seed}", tasks, (config,), record)
-        for config in reptile_configs(5, budget.iterations, seeds)
+        Unit(f"reptile-{ways}-way-seed-{config.seed}", tasks, (config,), RecordEachShot((scoring,)))
+        for config in reptile_configs(ways, budget.iterations, seeds)
     )
 
 
@@ -55,6 +67,12 @@ FIVE_WAYS, FIVE_WAYS_GLYPHS = on_both_pools(
     "Table 2: Reptile, 5 ways, 1 and 5 shots, run by run",
     OF_EXPERIMENTS["table2-5-way"],
     _units_of_five_ways,
+)
+TWENTY_WAYS, TWENTY_WAYS_GLYPHS = on_both_pools(
+    "table2-20-way",
+    "Table 2: Reptile, 20 ways, 1 and 5 shots, run by run",
+    OF_EXPERIMENTS["table2-20-way"],
+    _units_of_twenty_ways,
 )
 
 REPRODUCED = 1.0

@@ -130,15 +130,25 @@ def test_the_gap_between_classes_is_paired_by_seed():
     assert (row.mean, row.low, row.high) == pytest.approx((2.0, 2.0, 2.0))
 
 
-def test_run_by_run_five_ways_are_trained_and_scored_as_in_the_whole_table(result, tmp_path):
+@pytest.mark.parametrize(
+    ("experiment", "units", "ways"),
+    [
+        (table2.FIVE_WAYS_GLYPHS, table2._units_of_five_ways, 5),
+        (table2.TWENTY_WAYS_GLYPHS, table2._units_of_twenty_ways, 20),
+    ],
+)
+def test_run_by_run_they_are_trained_and_scored_as_in_the_whole_table(
+    result, tmp_path, experiment, units, ways
+):
     experiment = replace(
-        table2.FIVE_WAYS_GLYPHS,
-        budgets={"smoke": FewShotBudget(2, 3, 1, 2).for_ways(5)},
-        units=lambda budget, seeds: table2._units_of_five_ways(small_pool, budget, seeds),
+        experiment,
+        budgets={"smoke": FewShotBudget(2, 3, 1, 2).for_ways(ways)},
+        units=lambda budget, seeds: units(small_pool, budget, seeds),
     )
     alone = runner.run(experiment, "smoke", seeds=(0,), results=tmp_path)
     both = [table.drop(columns="unit") for table in (alone.tables["accuracy"], result.tables["accuracy"])]
-    pd.testing.assert_frame_equal(both[0], both[1].query("ways == 5"), rtol=FLOAT32)
+    of_table = both[1][both[1].ways == ways].reset_index(drop=True)
+    pd.testing.assert_frame_equal(both[0], of_table, rtol=FLOAT32)
     for name, value in alone.arrays.items():
-        of_table = result.arrays[name.replace("5-way-seed-0", "5-way")]
-        np.testing.assert_allclose(value, of_table, rtol=FLOAT32, atol=FLOAT32)
+        stacked = result.arrays[name.replace("-way-seed-0", "-way")]
+        np.testing.assert_allclose(value, stacked, rtol=FLOAT32, atol=FLOAT32)

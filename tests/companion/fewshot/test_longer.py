@@ -1,20 +1,22 @@
-"""What was said of 5-way Reptile at the paper's length: each sentence true and false, on made-up cells."""
+"""What was said of longer runs of Table 2: each sentence true and false, on made-up cells."""
 
 import pandas as pd
 import pytest
 
-from companion.fewshot import paper_length, table2
+from companion.fewshot import longer, table2
 from companion.verdicts import FAILS, HOLDS, OPEN
 from tests.tolerances import FLOAT32
 
 
-def cells(gap: float, error: float, seeds: tuple[int, ...] = (0,), helps: float = 0.0) -> pd.DataFrame:
+def cells(
+    gap: float, error: float, seeds: tuple[int, ...] = (0,), helps: float = 0.0, ways: int = 5
+) -> pd.DataFrame:
     """Made-up seeds, every cell as far from the paper; `helps` is what transduction adds beyond the paper."""
-    paper = {key: mean for key, (mean, _) in table2.PAPER.items() if key[0] == 5}
+    paper = {key: mean for key, (mean, _) in table2.PAPER.items() if key[0] == ways}
     found = {key: mean + gap for key, mean in paper.items()}
     for shots in (1, 5):
-        published = paper[(5, shots, "transductive")] - paper[(5, shots, "inductive")]
-        found[(5, shots, "difference")] = published + helps
+        published = paper[(ways, shots, "transductive")] - paper[(ways, shots, "inductive")]
+        found[(ways, shots, "difference")] = published + helps
     return pd.DataFrame(
         [
             {"algorithm": "reptile", "seed": seed, "classes": "test", "ways": ways, "shots": shots,
@@ -25,7 +27,7 @@ def cells(gap: float, error: float, seeds: tuple[int, ...] = (0,), helps: float 
     )  # fmt: skip
 
 
-SHORTER = cells(-5.0, 0.3, seeds=(0, 1, 2), helps=2.0)
+SHORTER = pd.concat([cells(-5.0, 0.3, seeds=(0, 1, 2), helps=2.0, ways=ways) for ways in (5, 20)])
 
 
 @pytest.mark.parametrize(
@@ -41,19 +43,33 @@ SHORTER = cells(-5.0, 0.3, seeds=(0, 1, 2), helps=2.0)
     ],
 )
 def test_what_was_said_is_judged_by_intervals_over_tasks(gap, helps, error, verdicts):
-    assert list(paper_length.expected(cells(gap, error, helps=helps), SHORTER).verdict) == verdicts
+    assert list(longer.expected_of_five_ways(cells(gap, error, helps=helps), SHORTER).verdict) == verdicts
+
+
+@pytest.mark.parametrize(
+    ("gap", "error", "verdicts"),
+    [
+        (-2.0, 0.05, [HOLDS, HOLDS]),
+        (-8.0, 0.05, [FAILS, HOLDS]),
+        (+2.0, 0.05, [HOLDS, FAILS]),
+        (-2.5, 5.0, [OPEN, OPEN]),
+    ],
+)
+def test_what_was_said_of_twenty_ways_is_judged_likewise(gap, error, verdicts):
+    found = longer.expected_of_twenty_ways(cells(gap, error, ways=20), SHORTER)
+    assert list(found.verdict) == verdicts
 
 
 def test_one_cell_outside_the_margin_refutes_the_first_sentence():
     near = cells(-0.3, 0.05)
     one = (near.shots == 5) & (near["mode"] == "inductive")
     near.loc[one, "accuracy"] -= 2.0
-    assert paper_length.expected(near, SHORTER).verdict[0] == FAILS
+    assert longer.expected_of_five_ways(near, SHORTER).verdict[0] == FAILS
 
 
 def test_one_network_has_an_interval_over_its_test_tasks_only():
     other = cells(-0.3, 9.0).assign(classes="train", accuracy=0.0)
-    found = paper_length.test_accuracy(pd.concat([cells(-0.3, 0.5), other]))
+    found = longer.test_accuracy(pd.concat([cells(-0.3, 0.5), other]))
     assert len(found) == 6
     row = found.set_index(["shots", "mode"]).loc[(1, "inductive")]
     assert (row["mean"], row.high - row["mean"]) == pytest.approx((95.09, 1.96 * 0.5), rel=FLOAT32)
