@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from companion.fewshot import evaluation_batch, fidelity, table2
+from companion.fewshot import evaluation_batch, fidelity, methods_20_way, table2
 from companion.fewshot import methods as table2_methods
-from companion.fewshot.claims import Evidence
+from companion.fewshot.claims import SIMILAR, Evidence
 from companion.fewshot.fine_tuning import GRID
 from companion.results import load_result
-from companion.verdicts import FAILS
+from companion.verdicts import FAILS, HOLDS
 
 RESULTS = Path(__file__).parents[2] / "results"
 BUDGET = "laptop"
@@ -98,6 +98,16 @@ def test_reptile_is_as_accurate_as_maml_and_more_than_one_step_fomaml(one_shot):
     reptile, maml, fomaml = (one_shot.loc[name] for name in ("reptile", "maml", "fomaml"))
     assert max(reptile.low, maml.low) < min(reptile.high, maml.high)
     assert fomaml.high < reptile.low
+
+
+def test_with_twenty_ways_after_equal_work(stored):
+    """s6.1-similar: the other half. On one network MAML and FOMAML lead Reptile, and FOMAML leads MAML."""
+    reptile = stored.tables["accuracy"]
+    others = load_result(RESULTS / "table2-methods-20-way" / BUDGET).tables["accuracy"]
+    assert sorted(others.seed.unique()) == [0, 1, 2]
+    said = methods_20_way.expected(reptile, others, SIMILAR)
+    assert list(said.verdict) == [HOLDS, FAILS]
+    assert methods_20_way.ahead(reptile, others, "fomaml").low > 8
 
 
 def test_joint_training_of_few_shot_tasks_stays_at_chance(others):
