@@ -104,7 +104,8 @@ def ahead(reptile: pd.DataFrame, others: pd.DataFrame, first: str, second: str =
 def expected(reptile: pd.DataFrame, others: pd.DataFrame, similar: float) -> pd.DataFrame:
     """Return what was said before the runs, what was measured over the seeds, and the verdicts.
 
-    Known was how Reptile ends with twenty ways, and all three methods with five.
+    Known was how Reptile ends with twenty ways, and all three methods with five; and a trial of 25 outer
+    iterations had been seen.
 
     Args:
         reptile: the table `accuracy` of `table2.TABLE_2`.
