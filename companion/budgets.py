@@ -134,7 +134,7 @@ TABLE_2 = {
     "laptop": FewShotBudget(10_000, 1_000, 3_000, 400),
     "paper": FewShotBudget(100_000, 10_000, 200_000, 10_000),
 }
-# Three times as long as in Table 2, in about an hour and a half of one core.
+# Three times as long as in Table 2.
 TABLE_2_20_WAY = _table(smoke=(10, 10), quick=(100, 40), laptop=(10_000, 400), paper=(200_000, 10_000))
 TABLE_2_METHODS = {
     "smoke": MethodsBudget(10, 10, iterations_maml=2),

@@ -14,7 +14,7 @@ from companion.results import Result
 from companion.verdicts import Claim, decide, each
 
 SIMILAR = 2.0
-"""Percentage points within which two methods are similar; set after these runs, and before any others.
+"""Percentage points within which two methods are similar; set after the 5-way runs, and before any others.
 The paper gives no number; its own 5-way cells lie within 1.0 of one another."""
 CELLS_OF_TABLE_1 = 2
 MOMENTUM = ("beta1-0.5", "beta1-0.9")
