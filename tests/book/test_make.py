@@ -171,3 +171,19 @@ def test_citation_file_names_the_companion_and_the_paper():
     assert paper["title"] == "On First-Order Meta-Learning Algorithms"
     assert [author["family-names"] for author in paper["authors"]] == ["Nichol", "Achiam", "Schulman"]
     assert {"type", "year"} <= set(paper)
+
+
+def test_tests_of_a_group_share_a_process_so_that_the_book_is_built_once(tmp_path):
+    """pytest-xdist silently takes no notice of groups where it and pytest do not fit together."""
+    assert "--dist loadgroup" in MAKEFILE
+    for name in "ab":
+        (tmp_path / f"test_{name}.py").write_text(
+            "import os, pathlib, pytest\n"
+            'pytestmark = pytest.mark.xdist_group("book")\n'
+            '@pytest.mark.parametrize("number", range(2))\n'
+            "def test_one(number):\n"
+            f'    pathlib.Path(f"{name}{{number}}").write_text(str(os.getpid()))\n'
+        )
+    tested = python("-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", cwd=tmp_path)
+    assert tested.returncode == 0, tested.stdout
+    assert len({(tmp_path / name).read_text() for name in ("a0", "a1", "b0", "b1")}) == 1
