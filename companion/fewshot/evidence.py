@@ -20,6 +20,7 @@ IF_STORED = {
     "evaluation_batch": "evaluation-batch",
     "table1_methods": "table1-methods",
     "methods_20_way": "table2-methods-20-way",
+    "twenty_ways": "table2-20-way",
 }
 """Likewise, where they were run."""
 AT_LENGTH = {"five_ways": "table2-5-way"}
@@ -40,6 +41,7 @@ class Evidence:
         evaluation_batch: Reptile, 5 ways, evaluated in other ways, where it was run.
         table1_methods: the other methods on Mini-ImageNet, where they were run.
         methods_20_way: MAML and FOMAML with twenty ways, where they were run.
+        twenty_ways: Reptile with twenty ways, longer than in `table2`, where it was run.
         five_ways: Reptile with five ways at the paper's own length, where it was run.
     """
 
@@ -52,6 +54,7 @@ class Evidence:
     evaluation_batch: Result | None = None
     table1_methods: Result | None = None
     methods_20_way: Result | None = None
+    twenty_ways: Result | None = None
     five_ways: Result | None = None
 
     @classmethod

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from companion.fewshot import table2
-from companion.intervals import Interval, difference, intervals_of, listed, over_tasks
+from companion.intervals import Interval, difference, intervals_of, listed, over_tasks, plus_minus
 from companion.verdicts import each
 
 COLUMNS = ["statement", "measured (points)", "verdict"]
@@ -33,6 +33,27 @@ def test_accuracy(accuracy: pd.DataFrame) -> pd.DataFrame:
     found = over_tasks(accuracy[accuracy.classes == "test"], ["ways", "shots", "mode"])
     cells = found[["ways", "shots", "mode"]].itertuples(index=False, name=None)
     return found.assign(paper=[table2.PAPER.get(cell, (np.nan, np.nan))[0] for cell in cells])
+
+
+def beside_shorter(accuracy: pd.DataFrame, shorter: pd.DataFrame) -> pd.DataFrame:
+    """Return every cell of longer runs beside that of the shorter runs and of the paper, as text in percent.
+
+    Args:
+        accuracy: the table of that name of `table2.FIVE_WAYS`, of `table2.TWENTY_WAYS`, or both.
+        shorter: that of `table2.TABLE_2`.
+    """
+    keys = ["ways", "shots", "mode"]
+    reached, before = test_accuracy(accuracy), table2.compare(shorter)
+    known = before.assign(shorter=plus_minus(before)).set_index(keys).shorter
+    cells = reached.assign(longer=plus_minus(reached)).dropna(subset="paper").join(known, on=keys)
+    return pd.DataFrame(
+        {
+            **{key: cells[key] for key in keys},
+            "shorter runs (%)": cells.shorter,
+            "longer run (%)": cells.longer,
+            "paper (%)": [f"{published:.2f}" for published in cells.paper],
+        }
+    )
 
 
 def expected_of_five_ways(accuracy: pd.DataFrame, shorter: pd.DataFrame) -> pd.DataFrame:

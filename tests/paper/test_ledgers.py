@@ -188,6 +188,19 @@ def test_five_ways_of_the_papers_length_can_refute_table_2_but_not_confirm_it(ga
     assert said in claim.measured
 
 
+def test_longer_runs_with_twenty_ways_are_told_and_decide_nothing():
+    cells = [
+        {"ways": ways, "shots": shots, "mode": mode, "seed": 0, "classes": "test",
+         "accuracy": paper - 9.0, "standard_error": 0.1}
+        for (ways, shots, mode), (paper, _) in PAPER_OF_TABLE_2.items() if ways == 20
+    ]  # fmt: skip
+    config = {"budget": {"iterations": 10_000}, "seeds": [0]}
+    run = Result({"accuracy": pd.DataFrame(cells)}, provenance={"config": config})
+    claim = of_fewshot.table_2_is_reproduced(replace(STORED[of_fewshot][0], twenty_ways=run))
+    assert claim.verdict == OPEN
+    assert "twenty ways at 10,000, one seed: 9.0 to 9.0 points short; at a tenth" in claim.measured
+
+
 def test_without_its_effect_no_claim_about_sine_waves_holds():
     """Every method is given the errors of random weights, and every k those of k = 1."""
     evidence = STORED[of_sine][0]

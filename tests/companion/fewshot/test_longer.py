@@ -73,3 +73,11 @@ def test_one_network_has_an_interval_over_its_test_tasks_only():
     assert len(found) == 6
     row = found.set_index(["shots", "mode"]).loc[(1, "inductive")]
     assert (row["mean"], row.high - row["mean"]) == pytest.approx((95.09, 1.96 * 0.5), rel=FLOAT32)
+
+
+def test_longer_runs_stand_beside_the_cell_that_is_theirs():
+    both = pd.concat([cells(-0.3, 0.5), cells(-2.0, 0.5, ways=20)])
+    found = longer.beside_shorter(both, SHORTER).set_index(["ways", "shots", "mode"])
+    assert len(found) == 8
+    assert list(found.loc[(5, 1, "inductive")]) == ["90.4 ± 0.2", "95.1 ± 1.0", "95.39"]
+    assert list(found.loc[(20, 5, "transductive")]) == ["92.1 ± 0.2", "95.1 ± 1.0", "97.12"]
