@@ -18,15 +18,15 @@ help: ## list what can be made
 	@echo "PYTHON=python3.12 chooses another interpreter for the environment, JOBS=8 more processes."
 
 book: $(ENVIRONMENT) ## render the book from the committed notebooks into _build/html
-	@rm -rf _build && mkdir _build
+	@rm -rf _build/html _build/jupyter_execute _build/.doctrees && mkdir -p _build
 	@$(BIN)/jupyter-book build . -W -n --keep-going --quiet >_build/log 2>&1 || { cat _build/log; exit 1; }
 	@echo "The book is built. Open"
 	@echo "  $(CURDIR)/_build/html/index.html"
 
 pdf: $(ENVIRONMENT) browser ## print the whole book into _build/book.pdf, with Chromium
 	@mkdir -p _build
-	@$(BIN)/jupyter-book build . --builder singlehtml --path-output _build/pdf -W -n --keep-going --quiet >_build/log 2>&1 \
-	  || { cat _build/log; exit 1; }
+	@$(BIN)/jupyter-book build . --builder singlehtml --path-output _build/pdf -W -n --keep-going --quiet >_build/pdf.log 2>&1 \
+	  || { cat _build/pdf.log; exit 1; }
 	@$(BIN)/python scripts/pdf.py _build/pdf/_build/singlehtml/index.html _build/book.pdf
 	@echo "The book is printed into _build/book.pdf"
 

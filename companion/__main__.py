@@ -196,7 +196,7 @@ def _run(
         asked = requested(experiment, budget, of_seeds, device, place, jobs, scheduler)
         print(estimates.plan(asked, jobs, again))
         return
-    with spread() as ranks:
+    with spread(device) as ranks:
         result = runner.run(
             experiment, budget, seeds=of_seeds, device=own_device(device), results=place,
             progress=ranks.rank == 0, jobs=jobs, scheduler=scheduler, again=again, ranks=ranks,

@@ -82,7 +82,8 @@ def exit_code(call: Callable[[], object], as_typed: Callable[[str], str] = str) 
             if isinstance(error, InputError) and os.environ.get("RANK", "0") != "0":
                 said = ""  # the first of several ranks says it for all
         except usage as error:
-            code, said = 2, f"{error.format_message().rstrip('.')}; see --help"  # type: ignore[attr-defined]
+            message = error.format_message().rstrip(".")  # type: ignore[attr-defined]
+            code, said = 2, message and f"{message}; see --help"  # it is empty where help was printed
         except ImportError as error:
             name = (error.name or str(error)).partition(".")[0]
             code, said = 2, f"{name} is not installed; pip install 'metalib[companion]'"
@@ -125,7 +126,9 @@ def one_line(text: str) -> str:
 
 def log(error: Exception) -> Path:
     """Write down where an unexpected error came from, and return the file."""
-    with tempfile.NamedTemporaryFile("w", prefix="companion-", suffix=".log", delete=False) as file:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="companion-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
         file.write(f"companion {__version__}: {one_line(' '.join(sys.argv[1:]))}\n\n")
         file.writelines(traceback.format_exception(error))
     return Path(file.name)

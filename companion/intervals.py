@@ -88,8 +88,8 @@ def over_tasks_alone(means: pd.Series, errors: pd.Series) -> Interval:
     >>> f"{over_tasks_alone(pd.Series([4.0, 6.0]), pd.Series([0.3, 0.4])):.2f}"
     '5.00 ± 0.49'
     """
-    mean = float(means.mean())
-    half = NORMAL * float(np.sqrt(errors.pow(2).sum())) / len(errors)
+    mean = float(means.mean(skipna=False))  # a run that diverged is not left out silently
+    half = NORMAL * float(np.sqrt(errors.pow(2).sum(skipna=False))) / len(errors)
     return Interval(mean, mean - half, mean + half)
 
 
@@ -151,8 +151,11 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str = "mse") -> pd
 
 
 def intervals_of(summary: pd.DataFrame) -> list[Interval]:
-    """Return the rows of a summary over seeds as intervals."""
-    return [Interval(row["mean"], row.low, row.high) for _, row in summary.iterrows()]
+    """Return the rows of a summary as intervals for verdicts: unmeasured where a run `diverged`."""
+    return [
+        UNMEASURED if row.get("diverged", 0) else Interval(row["mean"], row.low, row.high)
+        for _, row in summary.iterrows()
+    ]
 
 
 def listed(found: Mapping[str, Interval]) -> str:

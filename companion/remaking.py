@@ -13,7 +13,7 @@ import pandas as pd
 from companion.budgets import Budget
 from companion.catalogue import EXPERIMENTS, find
 from companion.results import PROVENANCE, load_provenance, load_result
-from companion.revisions import other_code
+from companion.revisions import other_code, without_revisions
 from companion.running import runner
 from companion.running.experiment import FORMAT, Experiment, Unit
 from companion.sine import experiments as sine
@@ -92,7 +92,7 @@ def remake(
         progress: whether to show a bar.
 
     Raises:
-        InputError: if the new result would lie where the old one is, or a unit is unknown.
+        InputError: if the new result would lie where the old one is, or another one, or a unit is unknown.
         StoreError: if the result cannot be made again, or comes out different.
     """
     provenance, files = load_provenance(source)
@@ -104,6 +104,7 @@ def remake(
         folder.resolve() != beside.resolve(),
         f"results is {results}, where the stored result is; name another",
     )
+    _require_its_own(folder, made)
     whole = all((beside / name).is_file() for name in files)
     require(whole or not units, f"units can be compared only where the tables lie beside {PROVENANCE}")
     runner.run(
@@ -121,20 +122,35 @@ def remake(
     return _compared(beside, folder, {name for name in files if same[name]}, units)
 
 
+def _require_its_own(folder: Path, made: Recipe) -> None:
+    """Raise `InputError` if something else than an earlier attempt at the same would be replaced."""
+    if not folder.exists():
+        return
+    held, wanted = load_provenance(folder)[0].get("config"), made.experiment.identity(made.budget, made.seeds)
+    same = digest(without_revisions(held)) == digest(without_revisions(wanted))
+    require(same, f"results is {folder.parents[1]}, where {folder} holds another result; name another")
+
+
 def _compared(before: Path, after: Path, same: set[str], units: Sequence[str]) -> list[str]:
     """Say of every table how far it is from the stored one; weights are compared through their scores."""
     old, new = load_result(before), load_result(after)
     said, worst = [f"{name}: the same, byte by byte" for name in sorted(same)], []
     for name in sorted(set(old.tables) - {file.removesuffix(".csv") for file in same}):
-        table = old.tables[name]
-        rows = table[table.unit.isin(units)].reset_index(drop=True) if units else table
-        difference = largest_difference(rows, new.tables[name])
-        far = f"largest relative difference {difference:.1e}{_since(rows, new.tables[name])}"
+        tables = (old.tables[name], new.tables[name])
+        was, became = (_of_units(table, units) for table in tables) if units else tables
+        difference = largest_difference(was, became)
+        far = f"largest relative difference {difference:.1e}{_since(was, became)}"
         said.append(f"{name}.csv: {far if difference else 'equal'}")
         worst += [name] if difference > ROUNDOFF else []
     if worst:
         raise StoreError(f"{'; '.join(said)}. That is more than roundoff ({ROUNDOFF:g})")
     return said
+
+
+def _of_units(table: pd.DataFrame, units: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of some units, without the columns that only others have, and in one order."""
+    rows = table[table.unit.isin(units)].reset_index(drop=True)
+    return rows[sorted(name for name in rows.columns if not rows[name].isna().all())]
 
 
 def _since(before: pd.DataFrame, after: pd.DataFrame) -> str:
@@ -164,7 +180,7 @@ def largest_difference(before: pd.DataFrame, after: pd.DataFrame) -> float:
     for name in before.columns:
         a, b = before[name].to_numpy(), after[name].to_numpy()
         if a.dtype.kind not in "fi" or b.dtype.kind not in "fi":
-            largest = max(largest, 0.0 if (a == b).all() else np.inf)
+            largest = max(largest, 0.0 if ((a == b) | (pd.isna(a) & pd.isna(b))).all() else np.inf)
             continue
         finite = np.isfinite(a)
         if not np.array_equal(a[~finite], b[~finite], equal_nan=True) or not np.isfinite(b[finite]).all():

@@ -43,7 +43,11 @@ def stocktaking(results: Path) -> list[Found]:
     others = {
         (path.parent.name, path.name): None
         for path in sorted(results.glob("[!.]*/[!.]*"))
-        if path.is_dir() and (path.parent.name, path.name) not in known
+        if path.is_dir()
+        and (path.parent.name, path.name) not in known
+        and any(
+            inside.is_file() for inside in path.iterdir()
+        )  # else it is a folder of results, such as again/
     }
     return [Found(*key, _state(results, *key, budget)) for key, budget in {**known, **others}.items()]
 

@@ -37,10 +37,12 @@ def require(condition: bool, message: str) -> None:
 def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
     """Raise `InputError` unless `value` is one of `choices`; a near miss is told which one it resembles."""
     known = list(choices)
-    require(value in known, f"{name} is {value!r}; choose one of {', '.join(known)}{nearest(value, known)}")
+    if value not in known:
+        guess = nearest(str(value), known)
+        raise InputError(f"{name} is {value!r}; choose one of {', '.join(known)}{guess}")
 
 
-def part(name: str, extra: str) -> Any:
+def optional_module(name: str, extra: str) -> Any:
     """Return an optional module, or raise `InputError` with the command that installs it."""
     try:
         return importlib.import_module(name)

@@ -35,7 +35,7 @@ UNREADABLE = (
 
 
 def digest(config: Any) -> str:
-    """Return a short hash of anything that JSON can hold; equal configurations have equal hashes.
+    """Return a short hash of anything that JSON can hold; what JSON writes alike has equal hashes.
 
     >>> digest({"k": 5, "alpha": 0.02}) == digest({"alpha": 0.02, "k": 5})
     True
@@ -193,7 +193,7 @@ def written_beside(target: Path) -> Iterator[Path]:
 def _sync(new: Path) -> None:
     """Have the disk take a file, or every file of a folder, so that it outlasts a power cut."""
     for path in new.iterdir() if new.is_dir() else [new]:
-        with path.open("rb") as file:
+        with path.open("r+b") as file:  # Windows syncs only what can be written to
             os.fsync(file.fileno())
 
 
@@ -202,6 +202,8 @@ def _put(new: Path, target: Path, aside: Path) -> None:
     if not target.is_dir():
         new.replace(target)
         return
+    if not new.is_dir():
+        raise StoreError(f"{target} is a folder where a file belongs; move it away")
     try:
         target.rename(aside)
         new.replace(target)

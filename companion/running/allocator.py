@@ -15,6 +15,8 @@ M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
 LARGEST = 2**31 - 1
 """The most that `mallopt` takes: bytes of a block that is still cut from memory at hand, and bytes that may
 lie free at the end of that memory."""
+LARGEST_BLOCK_BEFORE = 2**25
+"""The most for a block in older glibc, such as 2.33."""
 
 
 @lru_cache
@@ -24,10 +26,11 @@ def keep_freed_memory() -> bool:
     What it holds at its peak hardly grows; what it gains, `benchmarks/allocator.py` measures.
 
     Returns:
-        Whether the C library knows how; glibc does.
+        Whether the C library knows how; glibc does, older ones for blocks up to `LARGEST_BLOCK_BEFORE`.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     library = ctypes.CDLL(None)
-    taken = [library.mallopt(option, LARGEST) for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD)]
-    return taken == [1, 1]
+    blocks = (library.mallopt(M_MMAP_THRESHOLD, most) for most in (LARGEST, LARGEST_BLOCK_BEFORE))
+    # Without the first, the second would keep glibc from adapting the first by itself.
+    return any(blocks) and library.mallopt(M_TRIM_THRESHOLD, LARGEST) == 1

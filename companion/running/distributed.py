@@ -24,6 +24,7 @@ import metalib
 from companion.running.heartbeats import Heartbeats
 from metalib.errors import MetalibError, WorkerError, require
 from metalib.params import Params
+from metalib.training.loop import choose_device
 from metalib.training.shares import ALONE, Share, T
 
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -119,16 +120,17 @@ class Ranks(Share):
 
 
 @contextmanager
-def spread(timeout: float = 3600.0) -> Iterator[Share]:
+def spread(device: str = "cpu", timeout: float = 3600.0) -> Iterator[Share]:
     """Yield this rank's part of the tasks if torchrun has started this process, else all of them.
 
     Args:
+        device: "cpu", "cuda" or "cuda:i".
         timeout: seconds to wait for the other ranks, also while the first scores what was trained.
     """
     if not started_by_torchrun():
         yield ALONE
         return
-    with ranks(timeout) as share:
+    with ranks(timeout, device) as share:
         yield share
 
 
@@ -152,22 +154,24 @@ def own_device(device: str) -> str:
 
 
 @contextmanager
-def ranks(timeout: float = 300.0) -> Iterator[Ranks]:
+def ranks(timeout: float = 300.0, device: str = "cpu") -> Iterator[Ranks]:
     """Join the other ranks that torchrun has started, and yield this rank's part of the tasks.
 
     Args:
         timeout: seconds to wait for the other ranks: at most `ARRIVAL_SECONDS` when they start, and at
             every outer step.
+        device: "cpu", "cuda" or "cuda:i".
 
     Raises:
-        InputError: if torchrun did not start this process.
+        InputError: if torchrun did not start this process, or the device is not there.
         WorkerError: if a rank does not arrive, or is lost later.
     """
     missing = [name for name in VARIABLES if name not in os.environ]
     require(not missing, f"{', '.join(missing)} not set; start the script with torchrun")
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    if torch.cuda.is_available():
-        torch.cuda.set_device(own_device("cuda"))
+    own = choose_device(own_device(device))
+    if own.type == "cuda":
+        torch.cuda.set_device(own)
     store, beats = _meet(rank, size, min(timeout, ARRIVAL_SECONDS))
     share = Ranks(rank, size, beats)
     try:

@@ -23,7 +23,7 @@ from companion.revisions import revised
 from companion.running.assembly import merged
 from companion.running.experiment import SEEDS, Experiment
 from companion.running.request import Request, requested
-from companion.running.stacks import Finished, Stack, finish, forget_others, train_along
+from companion.running.stacks import Finished, Stack, finish, forget_others, gather, train_along, widest
 from companion.running.unfinished import LOG, Log, alone, how_far, share
 from companion.running.workers import engine, side_by_side
 from metalib import __version__
@@ -229,7 +229,9 @@ def _kept(asked: Request, again: bool) -> dict[str, Result]:
 
 def _clear(asked: Request) -> None:
     """Remove what the result has made superfluous; work on other seeds stays, and its log."""
-    names = {stack.name for stack in asked.stacks} | {unit.name for unit in asked.units}
+    # Work that was begun on a device of the other kind lies under the names of its own stacks.
+    every = (gather(asked.units, widest(asked.units, device)) for device in ("cpu", "cuda"))
+    names = {stack.name for stacks in every for stack in stacks} | {unit.name for unit in asked.units}
     for name in map(glob.escape, names):
         # The last pattern is of files that a killed process was writing.
         for pattern in (name, f"{name}.npz", f"{name}.record.npz", f"{name}.progress", f".{name}.*"):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from companion.running.experiment import Checkpoint
-from metalib.errors import StoreError, part, require
+from metalib.errors import StoreError, optional_module, require
 from metalib.rng import generator
 from metalib.store import load_arrays, save_arrays
 
@@ -134,7 +134,7 @@ def minimize(
 
 def _begun(plan: Plan) -> Any:
     """Return CMA-ES before its first generation."""
-    cmaes = part("cmaes", "companion")
+    cmaes = optional_module("cmaes", "companion")
     rng = generator(plan.seed, "search")
     return cmaes.CMA(
         mean=rng.uniform(*MIDDLE, plan.dimensions),

@@ -132,6 +132,8 @@ def forget_others(stack: Stack, folder: Path) -> None:
             header = {}
         if header.get("identity") != identity:
             path.unlink()
+    if not (folder / f"{stack.name}.npz").exists():
+        (folder / f"{stack.name}.progress").unlink(missing_ok=True)
 
 
 def finish(

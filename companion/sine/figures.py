@@ -87,8 +87,16 @@ def learned_curves(
     return canvas
 
 
-def adaptation(summary: pd.DataFrame, error: str = "mean squared error") -> Figure:
-    """Draw the error after 0 … 32 gradient steps, one panel per unit, mean and interval over seeds."""
+def adaptation(
+    summary: pd.DataFrame, error: str = "mean squared error", zero_function: float = zero_function_error()
+) -> Figure:
+    """Draw the error after 0 … 32 gradient steps, one panel per unit, mean and interval over seeds.
+
+    Args:
+        summary: as `summaries.by_step` or `summaries.beyond_by_step` returns it.
+        error: what it holds the mean of.
+        zero_function: the same of f ≡ 0, which is drawn beside it.
+    """
     units = list(summary.unit.unique())
     canvas, axes = figure(rows=(len(units) + 1) // 2, columns=2, height=2.3, sharex=True, sharey=True)
     for place, unit in zip(axes, units, strict=False):
@@ -99,7 +107,7 @@ def adaptation(summary: pd.DataFrame, error: str = "mean squared error") -> Figu
                 markevery=8, label=look.label,
             )  # fmt: skip
             place.fill_between(curve.step, curve.low, curve.high, color=look.color, alpha=0.2, linewidth=0)
-        _floor(place)
+        _floor(place, zero_function)
         facts = summary[summary.unit == unit].iloc[0]
         place.set(title=f"{facts.activation}, outer step: {facts.outer}", yscale="log", ylim=(0.02, 300))
     for place in axes[-2:]:
@@ -129,10 +137,8 @@ def inner_steps(summary: pd.DataFrame) -> Figure:
     return canvas
 
 
-def _floor(axes: Axes) -> None:
-    axes.axhline(
-        zero_function_error(), color=BLACK, linewidth=0.8, linestyle=(0, (1, 2)), label="zero function"
-    )
+def _floor(axes: Axes, error: float = zero_function_error()) -> None:
+    axes.axhline(error, color=BLACK, linewidth=0.8, linestyle=(0, (1, 2)), label="zero function")
 
 
 def search(candidates: pd.DataFrame, chosen: pd.DataFrame) -> Figure:

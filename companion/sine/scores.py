@@ -17,17 +17,23 @@ from metalib.meta_gradients import fomaml, maml
 from metalib.optimizers import SGD
 from metalib.params import Params, dot_per_run, repeat
 from metalib.tasks.family import BLOCK
-from metalib.tasks.sine import INTERVAL, Sine, grid, sample_support
+from metalib.tasks.sine import INTERVAL, Sine, SupportSet, grid, sample_support
 from metalib.training import Trained, TrainingConfig
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float
 
 EVALUATION_SEED = 1_000_000
 """All runs are scored on the same tasks, which no run is trained on: their differences are paired."""
 
 POINTS = 10
 GRADIENT_STEPS = 32
+
+SETTINGS = {
+    "whole": (INTERVAL, np.full(len(grid()), True)),
+    "half": ((INTERVAL[0], 0.0), grid() > 0.0),
+}
+"""By name: the interval that holds the points seen, and which points of the grid are scored."""
 
 EXPLODED = 1_000.0
 """An error from which on we say that adapting has exploded: over 200 times that of the zero function."""
@@ -85,7 +91,7 @@ def score(
 ) -> pd.DataFrame:
     """Score initializations on unseen sine waves after 0 … 32 steps on the points seen, 10 by default.
 
-    Two settings: `whole`, the points lie anywhere and the error is taken everywhere; `half`, the points
+    Two `SETTINGS`: `whole`, the points lie anywhere and the error is taken everywhere; `half`, the points
     lie in the left half of the interval and the error is taken on the right half, where nothing was seen.
 
     Args:
@@ -102,16 +108,11 @@ def score(
         error, its `median` over tasks, the number of tasks on which adapting `exploded`, and the mean
         difference from the zero function on the same tasks (`excess`) with its standard error.
     """
-    settings = {
-        "whole": (INTERVAL, np.full(len(grid()), True)),
-        "half": ((INTERVAL[0], 0.0), grid() > 0.0),
-    }
     rows = []
-    for setting, (interval, scored) in settings.items():
+    for setting, (interval, scored) in SETTINGS.items():
         support = sample_support(EVALUATION_SEED, tasks, points, interval)
         errors = adaptation_errors(family.model, phi, support, alpha, gradient_steps, scored)
-        curves = support.tasks(np.broadcast_to(grid(), (tasks, len(grid()))))
-        zero = np.square(curves[:, scored]).mean(1)
+        zero = _zero_function(support, scored)
         for label, run in zip(labels, errors, strict=True):
             for step in range(gradient_steps + 1):
                 mse, excess = run[:, step], run[:, step] - zero
@@ -129,6 +130,18 @@ def score(
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def median_of_zero_function(tasks: int) -> float:
+    """Return the median over the unseen tasks of the error of f ≡ 0, on the half where nothing is seen."""
+    interval, scored = SETTINGS["half"]
+    return float(np.median(_zero_function(sample_support(EVALUATION_SEED, tasks, POINTS, interval), scored)))
+
+
+def _zero_function(support: SupportSet, scored: Bool[np.ndarray, " 50"]) -> Float[np.ndarray, " tasks"]:
+    """The error of f ≡ 0 on every task, over the points of the grid that are scored."""
+    curves = support.tasks(np.broadcast_to(grid(), (len(support.x), len(grid()))))
+    return np.square(curves[:, scored]).mean(1)
 
 
 def initialization(result: Result, unit: str, algorithm: str, seed: int) -> Params:

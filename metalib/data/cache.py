@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from metalib.errors import StoreError, part
+from metalib.errors import StoreError, optional_module
 from metalib.store import load_arrays, save_arrays
 
 VARIABLE = "METALIB_CACHE"
@@ -22,7 +22,7 @@ def cache_folder() -> Path:
     chosen = os.environ.get(VARIABLE)
     if chosen:
         return Path(chosen)
-    return Path(part("pooch", "data").os_cache("metalib"))  # which nobody needs who names a folder
+    return Path(optional_module("pooch", "data").os_cache("metalib"))  # which nobody needs who names a folder
 
 
 def cached(name: str, names: tuple[str, ...], build: Callable[[], Arrays]) -> Arrays:
@@ -55,7 +55,8 @@ def cached(name: str, names: tuple[str, ...], build: Callable[[], Arrays]) -> Ar
             except StoreError as error:
                 raise StoreError(_remedy(path, str(error))) from error
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: those who wait take the next one
+        with suppress(OSError):  # while it is held: those who wait take the next one; Windows refuses
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
     return arrays
 

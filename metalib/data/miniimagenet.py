@@ -23,7 +23,7 @@ from metalib.data import miniimagenet_classes as wordnet
 from metalib.data.cache import Arrays, cached
 from metalib.data.classes import ClassPool, Split
 from metalib.data.miniimagenet_classes import PARTS, Classes
-from metalib.errors import InputError, StoreError, part, require
+from metalib.errors import InputError, StoreError, optional_module, require
 from metalib.store import UNREADABLE
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ def _listed(table: Path, folder: Path) -> Classes:
         rows = pd.read_csv(table, dtype=str, keep_default_na=False)[["filename", "label"]]
     except (ValueError, KeyError):
         raise InputError(f"{table} is no table with these columns; expected filename and label") from None
+    except OSError as error:
+        raise StoreError(f"{table} cannot be read: {error.strerror}") from error
     if outside := [name for name in rows.filename if not name or Path(name).name != name]:
         raise StoreError(f"{table} names {outside[0]!r}, which is no file of {folder}")
     found = {str(label): sorted(map(folder.joinpath, of)) for label, of in rows.groupby("label").filename}
@@ -140,7 +142,7 @@ def _read(classes: Mapping[str, Classes]) -> Arrays:
 
 
 def _image(file: Path) -> UInt8[np.ndarray, "84 84 3"]:
-    Image = part("PIL.Image", "data")
+    Image = optional_module("PIL.Image", "data")
     try:
         with Image.open(file) as image:
             return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.NEAREST).convert("RGB"))

@@ -40,7 +40,7 @@ def require_complete(folder: Path, classes: Mapping[str, Classes]) -> None:
     for place in {**hashes, **found}:
         files = found.get(place, [])
         entries = b"".join(
-            f"{place}/{file.name}".encode() + hashlib.sha256(file.read_bytes()).digest() for file in files
+            f"{place}/{file.name}".encode() + hashlib.sha256(_content(file)).digest() for file in files
         )
         total.update(entries)
         if place not in hashes:
@@ -52,3 +52,10 @@ def require_complete(folder: Path, classes: Mapping[str, Classes]) -> None:
     if wrong or total.hexdigest() != CONTENT_SHA256:
         reason = f"{wrong[0]} ({len(wrong)} classes differ)" if wrong else "its SHA-256 is another"
         raise StoreError(f"the Mini-ImageNet copy {folder} is not complete: {reason}; {SOURCE}")
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{file} cannot be read: {error.strerror}; {SOURCE}") from error

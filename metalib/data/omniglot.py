@@ -20,7 +20,7 @@ import numpy as np
 
 from metalib.data.cache import Arrays, cache_folder, cached
 from metalib.data.classes import ClassPool, Split
-from metalib.errors import StoreError, part, require
+from metalib.errors import StoreError, optional_module, require
 from metalib.store import UNREADABLE
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _chosen_folder(source: Path | str | None) -> Path | None:
 
 def _download() -> Path:
     """Fetch the official archives into the cache and check them; what has arrived is not fetched again."""
-    pooch, folder = part("pooch", "data"), cache_folder() / "omniglot"
+    pooch, folder = optional_module("pooch", "data"), cache_folder() / "omniglot"
     fetcher = pooch.create(folder, URL, registry=MD5, retry_if_failed=2)
     for archive in MD5:
         try:
@@ -158,7 +158,7 @@ def _convert(folder: Path) -> Arrays:
 
 def _drawings(folder: Path, half: str) -> Iterator[tuple[tuple[str, ...], bytes]]:
     """Yield (part, alphabet, character, file) and the bits of every drawing, in sorted order."""
-    Image, archive = part("PIL.Image", "data"), folder / f"{half}.zip"
+    Image, archive = optional_module("PIL.Image", "data"), folder / f"{half}.zip"
     require(
         archive.is_file() or (folder / half).is_dir(),
         f"{folder} holds neither {half}.zip nor a folder {half}; name the folder that holds Omniglot",

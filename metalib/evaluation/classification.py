@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metalib.errors import require
 from metalib.inner import adapt
 from metalib.memory import side_by_side
 from metalib.optimizers import Optimizer, State
@@ -74,8 +75,17 @@ def score(
     episodes: Sequence[Episodes],
     predict: Callable[[Episodes], Predictions],
 ) -> list[Accuracies]:
-    """Return the accuracies of `predict`, asked about as many tasks at a time as the device is good at."""
-    runs, tasks = len(episodes), len(episodes[0].query)
+    """Return the accuracies of `predict`, asked about as many tasks at a time as the device is good at.
+
+    Raises:
+        InputError: if there are not as many sets of tasks as runs, or they differ in size.
+    """
+    runs, sizes = len(next(iter(phi.values()))), [len(of_run.query) for of_run in episodes]
+    require(
+        len(sizes) == runs and len(set(sizes)) == 1,
+        f"{runs} runs need a set of tasks each, all of one size; got sets of {sizes} tasks",
+    )
+    tasks = sizes[0]
     largest = max(episodes[0].image.shape[2], episodes[0].query.shape[1])
     width = max(1, side_by_side(family.net.footprint(largest), _device(phi)) // runs)
     chunks = [

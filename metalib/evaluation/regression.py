@@ -57,7 +57,11 @@ def predictions(
     """Return the learner's curve on the 50 grid points after each of the given numbers of steps.
 
     The tasks are adapted side by side, as a stack of R · T.
+
+    Raises:
+        InputError: if the numbers of steps do not rise.
     """
+    require(list(after) == sorted(set(after)), f"after is {after}; give numbers of steps that rise")
     like = next(iter(phi.values()))
     runs = len(like)
     size = max(1, side_by_side(mlp_footprint(select(phi, slice(0, 1)), len(grid())), like.device) // runs)

@@ -74,13 +74,19 @@ def sample_episodes(
         rng: what to sample with; by default seed, side and shots decide the tasks.
 
     Raises:
-        InputError: if the pool has too few classes or images.
+        InputError: if the pool has too few classes or images, or a number is too small.
 
     Source: Nichol et al. 2018, section 6.1; the authors' code draws 10,000 tasks.
     """
     require(classes in CLASSES, f"classes is {classes!r}; choose {' or '.join(CLASSES)}")
     require_available(pool, ways, shots + 1)
-    require(tasks >= 1, f"tasks is {tasks}; evaluate on at least one task")
+    for name, count, least in (
+        ("shots", shots, 1),
+        ("tasks", tasks, 1),
+        ("steps", steps, 0),
+        ("batch", batch, 1),
+    ):
+        require(count >= least, f"{name} is {count}; evaluation takes at least {least}")
     rng = rng or generator(seed, f"eval{classes}", shots)
     chosen = pool.split(seed).train if classes == "train" else pool.split(seed).test
     places = sample_tasks(rng, chosen, ways, shots + 1, tasks, pool)

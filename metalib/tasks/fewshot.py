@@ -68,6 +68,11 @@ class FewShot:
         require(
             self.reduction in REDUCTIONS, f"reduction is {self.reduction!r}; choose {' or '.join(REDUCTIONS)}"
         )
+        height, width = self.pool.images.shape[2:4]
+        require(
+            height == width and height in FILTERS,
+            f"images of {self.pool.name} are {height}×{width}; the networks of section 6 take 28×28 or 84×84",
+        )
         require(self.batch >= 1, f"batch is {self.batch}; a minibatch holds at least 1 image")
         require_available(self.pool, self.ways, self.shots)
         require(
@@ -149,8 +154,9 @@ class FewShot:
         tail = self.tail_shots * self.ways
         if tail not in (0, self.batch):
             # Unused places are cut off. Reading labels to find them would have the host wait for a GPU.
-            last = minibatch["last"] if "last" in minibatch else (label[0] >= 0).sum() == tail
-            image, label = (part[:, : tail if last else self.batch] for part in (image, label))
+            training = tail if minibatch.get("last") else self.batch
+            used = training if "last" in minibatch else int((label[0] >= 0).sum())
+            image, label = image[:, :used], label[:, :used]
         criterion = partial(cross_entropy, reduction=self.reduction)
         return MinibatchLoss(self.net, criterion, self.pool.gather(image), label)
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from metalib.errors import require, require_choice
 from metalib.methods import COMBINATION, METHODS, Method, find
 from metalib.optimizers import OPTIMIZERS, Optimizer, require_decay
@@ -65,6 +67,9 @@ class TrainingConfig:
         require_choice("inner", self.inner, OPTIMIZERS)
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # NumPy's numbers, as sweeps over arrays give them, become Python's
+            if isinstance(value := getattr(self, field.name), np.generic):
+                object.__setattr__(self, field.name, value.item())
         self._require_names()
         require_choice("outer", self.outer, OUTER_OPTIMIZERS)
         for name in ("k", "iterations", "tasks"):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from metalib import store
-from metalib.errors import DivergenceError, require
+from metalib.errors import DivergenceError, require, require_choice
 from metalib.memory import WORKING_SET
 from metalib.optimizers import State
 from metalib.params import Factor, Params, select
@@ -138,12 +138,13 @@ def train(
             same numbers up to roundoff, so that checkpoints of both are the same runs'.
 
     Raises:
-        InputError: if the runs cannot share a stack, or the device is not there.
+        InputError: if the runs cannot share a stack, the device is not there, or `on_divergence` is neither.
         DivergenceError: if a loss or a weight is no longer finite and `on_divergence` is "raise".
         StoreError: if the checkpoint is damaged or belongs to other runs.
 
     Source: Nichol et al. 2018, Algorithm 1 and Eq. 5.
     """
+    require_choice("on_divergence", on_divergence, get_args(OnDivergence))
     stack, where = StackConfig.of(configs), choose_device(device)
     initial_weights = [family.initialize(config.seed) for config in configs]
     phi = {name: torch.cat([run[name] for run in initial_weights]).to(where) for name in initial_weights[0]}
@@ -195,7 +196,7 @@ def _train_block(
         values.append(inner_losses)
     means = torch.stack(values).mean(0)[:, [0, -1]]
     if on_divergence == "raise":
-        _require_finite(configs, means, run)
+        _require_finite(configs, means, run, stop)
     numbers = [means.to("cpu", torch.float64).numpy()]
     if monitor:
         numbers.append(monitor(family, configs, run.state.phi, run.state.inner, block))
@@ -211,14 +212,14 @@ def _epsilons(configs: Sequence[TrainingConfig], start: int, stop: int, like: Te
     return list(torch.tensor(rows, dtype=like.dtype, device=like.device).unbind(0))
 
 
-def _require_finite(configs: Sequence[TrainingConfig], means: Tensor, run: Progress) -> None:
+def _require_finite(configs: Sequence[TrainingConfig], means: Tensor, run: Progress, stop: int) -> None:
     finite = torch.isfinite(means).all(1)
     for value in run.state.phi.values():
         finite &= torch.isfinite(value).flatten(1).all(1)
     if not bool(finite.all()):
         config = configs[int((~finite).int().argmax())]
         raise DivergenceError(
-            f"training diverged within outer iterations {run.iteration} to {run.iteration + BLOCK - 1} "
+            f"training diverged within outer iterations {run.iteration} to {stop - 1} "
             f"of {config.algorithm}, seed {config.seed}: a loss or weight is not finite with "
             f"alpha = {config.alpha} and epsilon = {config.epsilon}; choose a smaller alpha"
         )

@@ -148,6 +148,12 @@ def call(monkeypatch, capsys, *arguments):
     return int(stopped.value.code or 0), capsys.readouterr()
 
 
+def test_without_a_command_there_is_help_and_no_complaint(monkeypatch, capsys):
+    _, printed = call(monkeypatch, capsys)
+    assert "Usage:" in printed.out + printed.err
+    assert "companion: " not in printed.err
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [(f"train {options}", m) for options, m in TRAIN]

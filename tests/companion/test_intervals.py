@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from companion.intervals import interval, over_seeds, plus_minus
+from companion.intervals import interval, intervals_of, over_seeds, over_tasks_alone, plus_minus
+from companion.verdicts import HOLDS, OPEN, decide
 from metalib.errors import InputError
 
 
@@ -47,3 +48,11 @@ def test_an_interval_says_how_many_seeds_diverged():
         "diverged (but for 1 of 3 seeds)",
         "diverged",
     ]
+
+
+def test_no_verdict_comes_from_the_seeds_that_are_left():
+    table = pd.DataFrame({"unit": ["a"] * 3 + ["b"] * 3, "mse": [1.0, 3.0, np.nan, 1.0, 2.0, 3.0]})
+    lost, whole = intervals_of(over_seeds(table, ["unit"]))
+    assert decide(lost, above=-100.0) == OPEN
+    assert decide(whole, above=-100.0) == HOLDS
+    assert np.isnan(over_tasks_alone(pd.Series([4.0, np.nan]), pd.Series([0.3, np.nan])).mean)

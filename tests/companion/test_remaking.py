@@ -217,3 +217,33 @@ def test_a_difference_that_grows_in_training_is_told_from_one_that_is_there_at_o
     assert remaking._since(history, grown) == ", roundoff up to iteration 100"
     assert remaking._since(history, history.assign(loss=[3.1, 2.0, 1.0])) == ""
     assert remaking._since(history[["loss"]], grown[["loss"]]) == ""
+
+
+def test_units_with_columns_that_others_lack_are_compared_in_their_own(tmp_path):
+    """Of a unit's facts the stored table holds those of all units."""
+    experiment = EXPERIMENTS["figure3-weights-glyphs"]
+    folder = stored_whole(experiment, tmp_path)
+    units = {unit["name"]: unit for unit in load_result(folder).provenance["config"]["units"]}
+    facts = {tuple(unit["facts"]): name for name, unit in units.items()}
+    assert len(facts) >= 2
+    for i, name in enumerate(facts.values()):
+        said = remaking.remake(folder, tmp_path / str(i), [name])
+        assert all(line.endswith("equal") for line in said)
+
+
+def test_a_missing_word_is_like_itself():
+    table = pd.DataFrame({"way": ["a", None], "loss": [1.0, 2.0]})
+    assert remaking.largest_difference(table, table.copy()) == 0
+    assert remaking.largest_difference(table, table.assign(way=["a", "b"])) == np.inf
+
+
+def test_another_result_is_never_replaced(tmp_path):
+    folder = sine_sweep(tmp_path)
+    other = tmp_path / "runs" / "sine-meta-batch" / "tiny"
+    runner.run(smallest(EXPERIMENTS["sine-meta-batch"]), "tiny", seeds=(2,), results=tmp_path / "runs")
+    before = (other / PROVENANCE).read_bytes()
+    with pytest.raises(
+        InputError, match=r"results is .*runs, where .*tiny holds another result; name another"
+    ):
+        remaking.remake(folder, tmp_path / "runs")
+    assert (other / PROVENANCE).read_bytes() == before

@@ -145,3 +145,11 @@ def test_clean_leaves_what_another_process_is_at_work_on(companion, tmp_path):
 def test_clean_where_nothing_is_unfinished_says_so(companion, tmp_path):
     code, printed = companion("clean", "--results", str(tmp_path))
     assert (code, printed.out) == (0, f"nothing is unfinished in {tmp_path}\n")
+
+
+def test_what_rerun_has_made_is_no_damaged_result(companion, tmp_path):
+    """It goes to a folder of results inside the folder of results."""
+    store(tmp_path / "again", {"format": FORMAT, "budget": SMOKE, "seeds": [0]})
+    _, printed = companion("status", "--results", str(tmp_path))
+    assert "again" not in printed.out
+    assert state(companion, tmp_path / "again") == "complete, seeds [0]"

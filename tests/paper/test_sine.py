@@ -9,6 +9,7 @@ import pytest
 from companion.intervals import NORMAL, over_seeds
 from companion.results import load_result
 from companion.sine import experiments as sine
+from companion.sine.scores import median_of_zero_function
 from metalib.evaluation.regression import adaptation_errors
 from metalib.tasks.sine import GRID_POINTS, Sine, SineTasks, SupportSet, grid, zero_function_error
 
@@ -63,6 +64,16 @@ def test_before_adapting_the_error_is_that_of_the_zero_function(figure_1, algori
     runs = runs[(runs.algorithm == algorithm) & (runs.step == 0)]
     assert (np.abs(runs.mse - zero_function_error()) < NORMAL * runs.mse_standard_error).all()
     assert (runs.excess.abs() < 0.02 * zero_function_error()).all(), "on the very same tasks, two percent"
+
+
+@pytest.mark.parametrize("algorithm", ["reptile", "joint"])
+def test_before_adapting_the_median_is_that_of_the_zero_function(figure_1, algorithm):
+    """Figure `fig-sine-half` draws medians, and beside them that of the zero function, not its mean."""
+    runs = figure_1[(figure_1.unit == "tanh-interpolate") & (figure_1.points == "half")]
+    medians = runs[(runs.algorithm == algorithm) & (runs.step == 0)]["median"]
+    zero = median_of_zero_function(1_000)
+    assert (np.abs(medians - zero) < 0.02 * zero).all()
+    assert zero < 0.9 * zero_function_error()
 
 
 @pytest.mark.parametrize("unit", ["tanh-interpolate", "tanh-adam", "relu-interpolate", "relu-adam"])

@@ -17,6 +17,7 @@ import pytest
 from companion.results import Result
 from companion.running import runner
 from companion.running.experiment import Budget, Experiment, Unit
+from companion.running.stacks import gather
 from metalib.errors import InputError, StoreError
 from metalib.tasks.sine import Sine
 from metalib.training import loop as training
@@ -136,6 +137,22 @@ def test_a_finished_unit_is_not_trained_again_after_an_interruption(tmp_path):
         runner.run(small(record), "smoke", results=tmp_path)
     runner.run(small(record), "smoke", results=tmp_path)
     assert recorded == ["a", "b", "b"]
+
+
+def test_a_checkpoint_of_a_gpu_goes_when_the_processor_has_finished(tmp_path):
+    """A GPU trains units in one stack, under a name of its own."""
+
+    def by_seed(budget, seeds):
+        runs = [TrainingConfig(seed=seed, iterations=budget.iterations) for seed in seeds]
+        return tuple(Unit(f"seed-{run.seed}", Sine(), (run,), Record("", rows)) for run in runs)
+
+    experiment = replace(small(), units=by_seed)
+    (stack,) = gather(by_seed(experiment.budgets["smoke"], (0, 1)), most=2)
+    left = tmp_path / ".unfinished" / "small-smoke" / f"{stack.name}.npz"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    runner.run(experiment, "smoke", seeds=(0, 1), results=tmp_path)
+    assert not left.parent.exists()
 
 
 def test_work_on_other_seeds_is_not_thrown_away(tmp_path):

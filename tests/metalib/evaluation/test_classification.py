@@ -9,6 +9,7 @@ import torch
 from companion.fewshot.nearest_mean import nearest_mean_accuracies
 from metalib.data.classes import ClassPool
 from metalib.derivatives import value_and_gradient
+from metalib.errors import InputError
 from metalib.evaluation import classification
 from metalib.evaluation.classification import accuracies
 from metalib.memory import WORKING_SET
@@ -152,3 +153,14 @@ def test_the_nearest_class_mean_side_by_side_is_that_of_one_task_at_a_time(width
         np.testing.assert_allclose(accuracy.transductive, [e[0] for e in expected], rtol=EXACT)
         np.testing.assert_allclose(accuracy.inductive, [e[1] for e in expected], rtol=EXACT)
     assert not np.array_equal(scored[0].inductive, scored[1].inductive)
+
+
+def test_every_run_needs_its_own_tasks_and_as_many():
+    """Else tasks would be learned from the initialization of another run."""
+    runs = [FAMILY.initialize(0), FAMILY.initialize(1)]
+    phi = {name: torch.cat([run[name] for run in runs]) for name in runs[0]}
+    for sets in ([episodes(4)], [episodes(4), episodes(2)]):
+        with pytest.raises(
+            InputError, match=r"2 runs need a set of tasks each, all of one size; got sets of"
+        ):
+            accuracies(FAMILY, phi, sets, Adam(0.01))
