@@ -31,7 +31,7 @@ from companion.questions import figures as questions
 from companion.results import Result, load_result
 from companion.sine import figures as sine
 from companion.sine.scores import EVALUATION_SEED, initialization
-from companion.sine.summaries import by_inner_steps, by_step, scored
+from companion.sine.summaries import by_inner_steps, by_step, scored, zero_function_mean
 from companion.style import note
 from metalib.errors import MetalibError
 from metalib.evaluation.regression import predictions
@@ -101,7 +101,7 @@ def _equal_k(results: Path) -> Figure:
     stored = load_result(results / "sine-equal-k" / BUDGET)
     whole = scored(stored, "whole")
     chosen = whole[(whole.step == 10) & (whole.algorithm != "random")]
-    canvas = questions.equal_k(over_seeds(chosen, ["algorithm", "steps"]))
+    canvas = questions.equal_k(over_seeds(chosen, ["algorithm", "steps"]), zero_function_mean(chosen))
     note(canvas, _budget(stored))
     return canvas
 

@@ -110,6 +110,10 @@ class Evidence:
         self, algorithm: str, minibatches: str, k: int, steps: int = 10
     ) -> Float[np.ndarray, " seeds"]:
         """Return the error after some gradient steps, 10 by default, at the end of training; one per seed."""
+        return self.scores(algorithm, minibatches, k, steps).mse.to_numpy()
+
+    def scores(self, algorithm: str, minibatches: str, k: int, steps: int = 10) -> pd.DataFrame:
+        """Return the rows of the same errors, by seed, with their standard errors over tasks."""
         rows = self.runs.tables["adaptation"]
         chosen = rows[
             (rows.algorithm == algorithm)
@@ -121,7 +125,7 @@ class Evidence:
         require(
             len(chosen) > 0, f"no run of {algorithm} with {minibatches} minibatches and k = {k} is stored"
         )
-        return chosen.sort_values("seed").mse.to_numpy()
+        return chosen.set_index("seed").sort_index()
 
     @property
     def budget(self) -> str:
@@ -158,15 +162,19 @@ class Evidence:
             price: "seconds", "gradients" or "iteration".
 
         Returns:
-            The price, and per method the error over seeds, linear between the points of its curve.
+            The price, and per method the error over seeds.
         """
+        limit, errors = self.at_equal(price)
+        return limit, {method: interval(of_seeds) for method, of_seeds in errors.items()}
+
+    def at_equal(self, price: str) -> tuple[float, dict[str, Float[np.ndarray, " seeds"]]]:
+        """Return the same, with the error of every seed, linear between the points of its curve."""
         curves = self.curves()
         limit = float(curves.groupby("method")[price].max().min())
-        found = {}
-        for method, rows in curves.groupby("method"):
-            each = [np.interp(limit, run[price], run.mse) for _, run in rows.groupby("seed")]
-            found[str(method)] = interval(np.array(each))
-        return limit, found
+        return limit, {
+            str(method): np.array([np.interp(limit, run[price], run.mse) for _, run in rows.groupby("seed")])
+            for method, rows in curves.groupby("method")
+        }
 
 
 def slope(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Interval:

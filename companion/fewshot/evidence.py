@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from companion.fewshot import fidelity, methods, methods_20_way, table1_methods, table2
+from companion.fewshot import fidelity, fine_tuning, methods, methods_20_way, table1_methods, table2
 from companion.intervals import UNMEASURED, Interval, interval
 from companion.results import Result, load_result
 
@@ -98,10 +98,15 @@ class Evidence:
         """The accuracy of every method on 5-way test classes."""
         return methods.by_method(self.accuracy, self.methods.tables["accuracy"])
 
+    @property
+    def fidelity_accuracy(self) -> pd.DataFrame:
+        """The table of that name of what undocumented details are worth."""
+        return self.fidelity.tables["accuracy"]
+
     @cached_property
     def worth(self) -> pd.DataFrame:
-        """What every undocumented detail is worth."""
-        return fidelity.worth(self.fidelity.tables["accuracy"])
+        """What every undocumented detail is worth, all new images of a task in one pass."""
+        return fidelity.worth(self.fidelity_accuracy)
 
     def beyond_reptile(self, method: str) -> Interval:
         """Return by how much a method is ahead of Reptile at 5-way 1-shot, transductive, paired by seed."""
@@ -127,14 +132,17 @@ class Evidence:
 
     @cached_property
     def best_fine_tuning(self) -> Interval:
-        """By how much pre-training with the best fine-tuning of the grid is ahead of Reptile, by seed."""
+        """By how much pre-training with the best fine-tuning is ahead of Reptile, by seed.
+
+        Validation classes choose it. They are left out of its test, and not of Reptile's: tasks differ.
+        """
         if self.fine_tuning is None:
             return UNMEASURED
-        tuned = self.fine_tuning.tables["accuracy"].query("classes == 'test' and mode == 'transductive'")
+        tuned = fine_tuning.chosen(self.fine_tuning.tables["accuracy"])
         reptile = (
             self.accuracy.query("ways == 5 and shots == 1 and classes == 'test' and mode == 'transductive'")
             .set_index("seed")
             .accuracy
         )
-        best = tuned.groupby("seed").accuracy.max()
+        best = tuned.set_index("seed").accuracy
         return interval((best - reptile.loc[best.index]).to_numpy())

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -174,6 +174,19 @@ def _units(
         Unit(f"pretrained-seed-{seed}", family, (still(seed=seed),), RecordGrid(budget.evaluation_tasks))
         for seed in seeds
     )
+
+
+def chosen(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return what the way that is best on validation classes reaches on the others, transductive, per seed.
+
+    Args:
+        accuracy: the table of that name of `FINE_TUNING`.
+    """
+    together = accuracy[accuracy["mode"] == "transductive"]
+    way = ["seed", *(field.name for field in fields(FineTuning))]
+    tried = together[together.classes == "validation"].set_index(way).accuracy.rename("before")
+    both = together[together.classes == "test"].join(tried, on=way, how="inner").reset_index(drop=True)
+    return both.loc[both.groupby("seed").before.idxmax()]
 
 
 FINE_TUNING, FINE_TUNING_GLYPHS = on_both_pools(

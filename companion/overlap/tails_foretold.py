@@ -34,6 +34,11 @@ def lost(result: Result) -> Interval:
     return points(result, {NEW: 1, SEEN: -1})
 
 
+def won_back(result: Result) -> Interval:
+    """Return what the length of a new gradient adds where all images were seen."""
+    return points(result, {"rescaled-1": 1, SEEN: -1})
+
+
 def made_good(result: Result) -> Interval:
     """Return what the length of a new gradient adds where all images were seen, over half of what is lost."""
     return points(result, {"rescaled-1": 1, SEEN: -0.5, NEW: -0.5})

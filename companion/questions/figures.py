@@ -6,14 +6,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from companion.style import BLACK, LOOKS, figure
-from metalib.tasks.sine import zero_function_error
 
 
-def equal_k(summary: pd.DataFrame) -> Figure:
+def equal_k(summary: pd.DataFrame, zero_function: float) -> Figure:
     """Draw the error after 10 gradient steps against k, one curve per method.
 
     Args:
         summary: per `algorithm` and `steps` the `mean`, `low` and `high` over seeds.
+        zero_function: the error of f ≡ 0 on the same tasks.
     """
     canvas, (axes,) = figure(height=2.8)
     for shift, (algorithm, curve) in zip(
@@ -24,9 +24,7 @@ def equal_k(summary: pd.DataFrame) -> Figure:
             curve.steps * shift, curve["mean"], yerr=(curve["mean"] - curve.low, curve.high - curve["mean"]),
             color=look.color, linestyle=look.line, marker=look.marker, capsize=3, label=look.label,
         )  # fmt: skip
-    axes.axhline(
-        zero_function_error(), color=BLACK, linewidth=0.8, linestyle=(0, (1, 2)), label="zero function"
-    )
+    axes.axhline(zero_function, color=BLACK, linewidth=0.8, linestyle=(0, (1, 2)), label="zero function")
     ticks = sorted(summary.steps.unique())
     axes.set(
         xlabel="inner steps $k$ in training, the same for every method",

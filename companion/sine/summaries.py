@@ -7,6 +7,7 @@ import pandas as pd
 
 from companion.intervals import Interval, interval, over_seeds, widened
 from companion.results import Result
+from companion.sine.scores import median_of_zero_function
 
 BY_RUN = ["unit", "activation", "outer", "algorithm"]
 CONSTANT, MATCHED = "ε = 0.1", "ε = 0.5 / k"
@@ -97,13 +98,21 @@ def log_ratio(above: pd.DataFrame, below: pd.DataFrame) -> Interval:
     return widened(interval(np.log((above.mse / below.mse).to_numpy())), float(error))
 
 
-def ahead_by_median(result: Result, unit: str, better: str, worse: str, step: int) -> Interval:
-    """Return by how much less the median error is where nothing was seen, paired by seed.
+def below_zero_function(result: Result, unit: str, algorithm: str, step: int) -> Interval:
+    """Return how far the median error lies below that of the zero function, where nothing was seen.
 
     The standard error of a median over tasks is not stored: this interval is over seeds alone.
     """
     rows = scored(result, "half")
-    wide = rows[(rows.unit == unit) & (rows.step == step)].pivot(
-        index="seed", columns="algorithm", values="median"
-    )
-    return interval((wide[worse] - wide[better]).to_numpy())
+    runs = rows[(rows.unit == unit) & (rows.algorithm == algorithm) & (rows.step == step)]
+    return interval(zero_function_median(result) - runs["median"].to_numpy())
+
+
+def zero_function_median(result: Result) -> float:
+    """Return the median error of the zero function over the tasks of a result, where nothing was seen."""
+    return median_of_zero_function(result.provenance["config"]["budget"]["evaluation_tasks"])
+
+
+def zero_function_mean(rows: pd.DataFrame) -> float:
+    """Return the mean error of the zero function on the tasks of some rows, from which `excess` is taken."""
+    return float((rows.mse - rows.excess).mean())

@@ -18,6 +18,7 @@ from companion.inner_gradients.summaries import (
     learning_curves,
     stated_budget,
 )
+from companion.inner_gradients.two_steps import MARGIN
 from companion.results import load_result
 from metalib.data.glyphs import glyphs
 from metalib.inner import inner_loop
@@ -95,6 +96,13 @@ def test_the_first_gradient_alone_is_poor(final):
 
 def test_the_first_gradient_alone_unlearns_what_random_weights_can_do(final, turned):
     assert final.loc["1-first", "high"] < turned.loc["start", "low"]
+
+
+def test_on_ten_new_seeds_two_step_reptile_is_below_two_step_fomaml_by_more_than_the_margin():
+    """fig-3/two: the margin was set before these runs."""
+    result = load_result(RESULTS / "figure3-two-steps" / BUDGET)
+    assert result.provenance["config"]["seeds"] == list(range(3, 13))
+    assert contrast(result.tables["accuracy"], {"2-last": 1, "2-sum": -1}).low > MARGIN
 
 
 def test_two_step_reptile_is_below_two_step_fomaml(accuracy):

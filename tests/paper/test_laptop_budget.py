@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from companion.fewshot import claims as of_fewshot
-from companion.fewshot import table1
+from companion.fewshot import fidelity, table1
 from companion.inner_gradients import claims as of_gradients
 from companion.inner_gradients import figure3
 from companion.inner_gradients.summaries import contrast
@@ -31,6 +31,25 @@ def accuracy(evidence):
 @pytest.fixture(scope="module")
 def controls(evidence):
     return evidence.controls
+
+
+def test_with_two_inner_steps_whether_the_shared_tail_is_level_with_the_separate_one_is_not_decided():
+    evidence = of_overlap.Evidence.load(RESULTS, BUDGET)
+    behind = of_overlap.behind_separate(evidence, (2, 3, 4))
+    assert [found.high < of_overlap.MARGIN for found in behind.values()] == [False, True, True]
+    assert behind[2].low < 0
+
+
+def test_without_transduction_half_the_momentum_with_five_shots_is_not_decided():
+    """In the other seven cells momentum loses."""
+    accuracy = load_result(RESULTS / "fidelity" / BUDGET).tables["accuracy"]
+    found = {}
+    for mode in ("transductive", "inductive"):
+        worth = fidelity.worth(accuracy, mode)
+        momentum = worth[worth.variant.isin(of_fewshot.MOMENTUM)]
+        found |= {(row.variant, row.shots, mode): row.high for row in momentum.itertuples()}
+    assert len(found) == 8
+    assert [cell for cell, high in found.items() if high >= 0] == [("beta1-0.5", 5, "inductive")]
 
 
 @pytest.fixture(scope="module")

@@ -164,7 +164,7 @@ def evidence(time=1.0, memory=1.0, noise=-1.0, error=0.0):
     adaptation = [
         {
             "algorithm": name, "minibatches": minibatches, "k": k, "seed": seed, "points": "whole",
-            "step": 10, "mse": value + 0.001 * rng.normal(),
+            "step": 10, "mse": value + 0.001 * rng.normal(), "mse_standard_error": 0.001,
         }
         for name in ("maml", "reptile", "imaml")
         for (minibatches, k), value in errors.items() for seed in range(3)
@@ -260,9 +260,9 @@ def test_a_run_of_the_experiment_learns_and_reports_its_solver(tmp_path):
 
 
 def test_claims_about_measured_costs_come_to_their_verdicts():
-    """Two of them may be decided by more seeds or repeats; then this list is to be read anew."""
+    """Those that are open may be decided by more seeds or repeats; then this list is to be read anew."""
     stored = Evidence.load(
         ROOT / "results", "laptop", ROOT / "benchmarks" / "costs.csv", ROOT / "benchmarks" / "variance.csv"
     )
-    assert [claim.verdict for claim in claims.ledger(stored)] == [HOLDS, OPEN, OPEN, HOLDS]
-    assert [claim.verdict for claim in claims.predictions(stored)] == [OPEN, HOLDS, OPEN, FAILS]
+    assert [claim.verdict for claim in claims.ledger(stored)] == [HOLDS, OPEN, OPEN, OPEN]
+    assert [claim.verdict for claim in claims.predictions(stored)] == [OPEN, HOLDS, OPEN, OPEN]
