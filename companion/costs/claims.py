@@ -93,7 +93,7 @@ def _variance(evidence: Evidence) -> Claim:
 
 
 def _accuracy(evidence: Evidence) -> Claim:
-    more, harm = more_steps(evidence), returning(evidence)
+    more, harm = _more_steps(evidence), _returning(evidence)
     return Claim(
         "accuracy",
         f"fresh: k = 20 less than {MARGIN:g} above k = 5; returning: above fresh",
@@ -102,13 +102,11 @@ def _accuracy(evidence: Evidence) -> Claim:
     )
 
 
-def more_steps(evidence: Evidence) -> Interval:
-    """Return by how much MAML errs more at k = 20 than at 5, with fresh minibatches."""
+def _more_steps(evidence: Evidence) -> Interval:
     return ahead(evidence.scores("maml", "fresh", 5), evidence.scores("maml", "fresh", 20))
 
 
-def returning(evidence: Evidence) -> Interval:
-    """Return by how much MAML at k = 20 errs more with minibatches that return than with fresh ones."""
+def _returning(evidence: Evidence) -> Interval:
     return ahead(evidence.scores("maml", "fresh", 20), evidence.scores("maml", "returning", 20))
 
 
@@ -160,7 +158,7 @@ def noise_grows(evidence: Evidence) -> Claim:
 
 def it_learns_worse(evidence: Evidence) -> Claim:
     """After as many outer steps MAML ends higher at k = 20 than at 5, though all minibatches are fresh."""
-    more = more_steps(evidence)
+    more = _more_steps(evidence)
     return Claim(
         "with many steps it learns worse",
         f"section 1, as a reading; worse means by more than {MARGIN:g}, set before",
