@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ def remake(
     """
     provenance, files = load_provenance(source)
     made = recipe(provenance.get("config"))
+    count = len(provenance["config"]["units"])
     made = made.with_units(units) if units else made
     folder = results / made.experiment.name / made.budget
     beside = source if source.is_dir() else source.parent
@@ -104,7 +106,7 @@ def remake(
         folder.resolve() != beside.resolve(),
         f"results is {results}, where the stored result is; name another",
     )
-    _require_its_own(folder, made)
+    _require_its_own(folder, made, count)
     whole = all((beside / name).is_file() for name in files)
     require(whole or not units, f"units can be compared only where the tables lie beside {PROVENANCE}")
     runner.run(
@@ -122,13 +124,16 @@ def remake(
     return _compared(beside, folder, {name for name in files if same[name]}, units)
 
 
-def _require_its_own(folder: Path, made: Recipe) -> None:
-    """Raise `InputError` if something else than an earlier attempt at the same would be replaced."""
-    if not folder.exists():
+def _require_its_own(folder: Path, made: Recipe, count: int) -> None:
+    """Raise `InputError` unless an earlier attempt is there, at all `count` units or some of them, or nothing."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    held, wanted = load_provenance(folder)[0].get("config"), made.experiment.identity(made.budget, made.seeds)
-    same = digest(without_revisions(held)) == digest(without_revisions(wanted))
-    require(same, f"results is {folder.parents[1]}, where {folder} holds another result; name another")
+    wanted, own = without_revisions(made.experiment.identity(made.budget, made.seeds)), False
+    with suppress(StoreError):  # what cannot be read is somebody's, too
+        held = without_revisions(load_provenance(folder)[0].get("config"))
+        of_units = digest({**held, "units": []}) == digest({**wanted, "units": []})
+        own = digest(held) == digest(wanted) or (of_units and len(held["units"]) < count)
+    require(own, f"results is {folder.parents[1]}, where {folder} holds another result; name another")
 
 
 def _compared(before: Path, after: Path, same: set[str], units: Sequence[str]) -> list[str]:

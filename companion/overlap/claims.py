@@ -236,8 +236,8 @@ def this_is_why_the_shared_tail_fails(evidence: Evidence) -> Claim:
     """With nothing else changed, a last minibatch of images seen before trains worse than a new one."""
     lost, won = (of(evidence.tails) for of in (tails_foretold.lost, tails_foretold.won_back))
     return Claim(
-        "and this is why the shared tail fails",
-        "section 6.3, as a hypothesis",
+        "images seen before are why the shared tail fails",
+        "section 6.3, part of the hypothesis",
         f"with k and minibatch fixed, a tail seen before ends {lost:.1f} points below a new one; stretched "
         f"to the length of a new gradient, its own wins back {won:.1f} of them "
         f"({tails_foretold.budget(evidence.tails)})",

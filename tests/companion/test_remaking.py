@@ -247,3 +247,14 @@ def test_another_result_is_never_replaced(tmp_path):
     ):
         remaking.remake(folder, tmp_path / "runs")
     assert (other / PROVENANCE).read_bytes() == before
+    with pytest.raises(InputError, match="holds another result"):
+        remaking.remake(other, tmp_path, ["serial"])
+    (other / PROVENANCE).write_text("damaged")
+    with pytest.raises(InputError, match="holds another result"):
+        remaking.remake(folder, tmp_path / "runs")
+
+
+def test_single_units_may_be_made_one_after_the_other_in_one_place(tmp_path):
+    folder = sine_sweep(tmp_path)
+    for units in (["serial"], ["batched-same-steps"], []):
+        assert remaking.remake(folder, tmp_path / "again", units)
