@@ -125,7 +125,7 @@ def remake(
 
 
 def _require_its_own(folder: Path, made: Recipe, count: int) -> None:
-    """Raise `InputError` unless an earlier attempt is there, at all `count` units or some of them, or nothing."""
+    """Raise `InputError` if something else is there than an earlier attempt, at `count` units or fewer."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     wanted, own = without_revisions(made.experiment.identity(made.budget, made.seeds)), False
