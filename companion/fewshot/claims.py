@@ -62,7 +62,12 @@ def _seeds(result: Result) -> str:
 
 def _short(compared: pd.DataFrame) -> str:
     shortfall = compared.paper - compared["mean"]
-    return f"{shortfall.min():.1f} to {shortfall.max():.1f} points short"
+    least, most = shortfall.min(), shortfall.max()
+    if most <= 0:
+        return f"{-most:.1f} to {-least:.1f} points above"
+    return (
+        f"{least:.1f} to {most:.1f} points short" if least >= 0 else f"{most:.1f} short to {-least:.1f} above"
+    )
 
 
 def _gaps(compared: pd.DataFrame) -> list[Interval]:

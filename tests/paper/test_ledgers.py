@@ -181,6 +181,7 @@ def five_ways(gaps: tuple[float, ...]) -> Result:
     ("gaps", "expected", "said"),
     [
         ((-0.2,), OPEN, "five ways at that length, one seed: 0.2 to 0.2 points short; twenty ways"),
+        ((0.3,), OPEN, "one seed: 0.3 to 0.3 points above; twenty ways"),
         ((-5.0,), OPEN, "one seed: 5.0 to 5.0"),
         ((-0.2, -0.1, -0.3), OPEN, "3 seeds: 0.2 to 0.2"),
         ((-5.0, -5.1, -4.9), FAILS, "3 seeds: 5.0 to 5.0"),

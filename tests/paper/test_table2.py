@@ -72,6 +72,16 @@ def test_a_shorter_run_does_not_beat_the_paper(compared):
     assert (compared["mean"] < compared.paper + compared.paper_half_interval).all()
 
 
+def test_five_ways_at_the_papers_length_end_within_a_point_of_the_paper(stored):
+    """As was said before the network was scored; one seed, so that it decides nothing about others."""
+    run = load_result(RESULTS / "table2-5-way" / "paper")
+    assert run.provenance["config"]["budget"] == {
+        "name": "paper", "iterations": 100_000, "evaluation_tasks": 10_000
+    }  # fmt: skip
+    said = longer.expected_of_five_ways(run.tables["accuracy"], stored.tables["accuracy"])
+    assert list(said.verdict) == [HOLDS, HOLDS, HOLDS]
+
+
 def test_longer_training_with_twenty_ways_ends_higher_and_still_below_the_paper(stored):
     """As was said before the network was scored; one seed, three times the training and more."""
     longer_run = load_result(RESULTS / "table2-20-way" / BUDGET)
