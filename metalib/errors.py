@@ -37,9 +37,8 @@ def require(condition: bool, message: str) -> None:
 def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
     """Raise `InputError` unless `value` is one of `choices`; a near miss is told which one it resembles."""
     known = list(choices)
-    if value not in known:
-        guess = nearest(str(value), known)
-        raise InputError(f"{name} is {value!r}; choose one of {', '.join(known)}{guess}")
+    guess = nearest(str(value), known)
+    require(value in known, f"{name} is {value!r}; choose one of {', '.join(known)}{guess}")
 
 
 def optional_module(name: str, extra: str) -> Any:

@@ -12,8 +12,7 @@ def generator(seed: int, stream: str, block: int = 0) -> np.random.Generator:
 
     Args:
         seed: the run's seed, at least 0.
-        stream: what the numbers are for, such as "train"; streams are independent of each other if their
-            names differ in the first 8 bytes, which alone count.
+        stream: such as "train"; streams whose first 8 bytes differ are independent of each other.
         block: which stretch of the stream; blocks are independent of each other.
 
     Raises:

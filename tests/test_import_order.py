@@ -55,7 +55,7 @@ FLOORS = {
     ],
     "companion.overlap": [
         *("settings", "summaries", "figure4a", "figure4b", "figure4c", "sensitivity", "late_gradients"),
-        *("tails", "tails_foretold", "figures", "claims"),
+        *("tails", "tails_foretold", "figures", "evidence", "claims"),
     ],
     "companion.expansion": ["polynomial", "problems", "remainders", "regime", "figures", "claims"],
     "companion.avg_grad_inner": ["coefficients", "draws", "training", "course", "figures", "claims"],

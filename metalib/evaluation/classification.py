@@ -70,24 +70,16 @@ def accuracies(
 
 
 def score(
-    family: FewShot,
-    phi: Params,
-    episodes: Sequence[Episodes],
-    predict: Callable[[Episodes], Predictions],
+    family: FewShot, phi: Params, episodes: Sequence[Episodes], predict: Callable[[Episodes], Predictions]
 ) -> list[Accuracies]:
-    """Return the accuracies of `predict`, asked about as many tasks at a time as the device is good at.
-
-    Raises:
-        InputError: if there are not as many sets of tasks as runs, or they differ in size.
-    """
-    runs, sizes = len(next(iter(phi.values()))), [len(of_run.query) for of_run in episodes]
+    """Return the accuracies of `predict`, asked about as many tasks at a time as the device is good at."""
+    like, tasks = next(iter(phi.values())), len(episodes[0].query)
+    runs, sizes = len(like), [len(of_run.query) for of_run in episodes]
     require(
-        len(sizes) == runs and len(set(sizes)) == 1,
-        f"{runs} runs need a set of tasks each, all of one size; got sets of {sizes} tasks",
+        sizes == [tasks] * runs, f"{runs} runs need a set of tasks each, of one size; got sets of {sizes}"
     )
-    tasks = sizes[0]
     largest = max(episodes[0].image.shape[2], episodes[0].query.shape[1])
-    width = max(1, side_by_side(family.net.footprint(largest), _device(phi)) // runs)
+    width = max(1, side_by_side(family.net.footprint(largest), like.device) // runs)
     chunks = [
         predict(concatenate([of_run.tasks(start, start + width) for of_run in episodes]))
         for start in range(0, tasks, width)
@@ -108,10 +100,10 @@ def _predictions(
     family: FewShot, phi: Params, episodes: Episodes, optimizer: Optimizer, state: State | None
 ) -> Predictions:
     """Adapt T tasks, T / R of each run, as a stack of T, and classify their held-out images in both modes."""
-    device = _device(phi)
-    count = len(episodes.query) // len(next(iter(phi.values())))
+    like = next(iter(phi.values()))
+    count = len(episodes.query) // len(like)
     image, label, support, query = (
-        torch.as_tensor(places, device=device)
+        torch.as_tensor(places, device=like.device)
         for places in (episodes.image, episodes.label, episodes.support, episodes.query)
     )
     losses = [
@@ -129,7 +121,3 @@ def _inductive(family: FewShot, adapted: Params, support: Tensor, query: Tensor)
     for i in range(query.shape[1]):
         beside = torch.cat([support, query[:, i : i + 1]], 1)
         yield family.net(adapted, family.pool.gather(beside))[:, -1:].argmax(-1)
-
-
-def _device(phi: Params) -> torch.device:
-    return next(iter(phi.values())).device

@@ -56,10 +56,7 @@ def predictions(
 ) -> Float[np.ndarray, "runs tasks len(after) 50"]:
     """Return the learner's curve on the 50 grid points after each of the given numbers of steps.
 
-    The tasks are adapted side by side, as a stack of R · T.
-
-    Raises:
-        InputError: if the numbers of steps do not rise.
+    The tasks are adapted side by side, as a stack of R · T. Numbers that do not rise are an `InputError`.
     """
     require(list(after) == sorted(set(after)), f"after is {after}; give numbers of steps that rise")
     like = next(iter(phi.values()))
@@ -73,12 +70,7 @@ def predictions(
 
 
 def _predictions(
-    model: Model,
-    phi: Params,
-    support: SupportSet,
-    tasks: slice,
-    alpha: float,
-    after: range | tuple[int, ...],
+    model: Model, phi: Params, support: SupportSet, tasks: slice, alpha: float, after: range | tuple[int, ...]
 ) -> Float[Tensor, "runs*tasks len(after) 50"]:
     like = next(iter(phi.values()))
     x, y = (_column(values[tasks], len(like), like) for values in (support.x, support.y))

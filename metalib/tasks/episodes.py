@@ -80,13 +80,8 @@ def sample_episodes(
     """
     require(classes in CLASSES, f"classes is {classes!r}; choose {' or '.join(CLASSES)}")
     require_available(pool, ways, shots + 1)
-    for name, count, least in (
-        ("shots", shots, 1),
-        ("tasks", tasks, 1),
-        ("steps", steps, 0),
-        ("batch", batch, 1),
-    ):
-        require(count >= least, f"{name} is {count}; evaluation takes at least {least}")
+    for name, count in (("shots", shots), ("tasks", tasks), ("steps", steps + 1), ("batch", batch)):
+        require(count >= 1, f"there are too few {name} for an evaluation; give more")
     rng = rng or generator(seed, f"eval{classes}", shots)
     chosen = pool.split(seed).train if classes == "train" else pool.split(seed).test
     places = sample_tasks(rng, chosen, ways, shots + 1, tasks, pool)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from metalib.data.classes import ClassPool
 from metalib.derivatives import MinibatchLoss, cross_entropy
-from metalib.errors import require
+from metalib.errors import require, require_choice
 from metalib.models.convnet import ConvNet
 from metalib.params import Params
 from metalib.rng import generator
@@ -64,15 +64,11 @@ class FewShot:
     reduction: str = "sum"
 
     def __post_init__(self) -> None:
-        require(self.scheme in SCHEMES, f"scheme is {self.scheme!r}; choose one of {', '.join(SCHEMES)}")
-        require(
-            self.reduction in REDUCTIONS, f"reduction is {self.reduction!r}; choose {' or '.join(REDUCTIONS)}"
-        )
+        require_choice("scheme", self.scheme, SCHEMES)
+        require_choice("reduction", self.reduction, REDUCTIONS)
         height, width = self.pool.images.shape[2:4]
-        require(
-            height == width and height in FILTERS,
-            f"images of {self.pool.name} are {height}×{width}; the networks of section 6 take 28×28 or 84×84",
-        )
+        fits = height == width and height in FILTERS
+        require(fits, f"images of {self.pool.name} are {height}×{width}; the networks take 28×28 or 84×84")
         require(self.batch >= 1, f"batch is {self.batch}; a minibatch holds at least 1 image")
         require_available(self.pool, self.ways, self.shots)
         require(

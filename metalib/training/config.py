@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import numpy as np
-
 from metalib.errors import require, require_choice
 from metalib.methods import COMBINATION, METHODS, Method, find
 from metalib.optimizers import OPTIMIZERS, Optimizer, require_decay
@@ -68,7 +66,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for field in fields(self):  # NumPy's numbers, as sweeps over arrays give them, become Python's
-            if isinstance(value := getattr(self, field.name), np.generic):
+            if hasattr(value := getattr(self, field.name), "item"):
                 object.__setattr__(self, field.name, value.item())
         self._require_names()
         require_choice("outer", self.outer, OUTER_OPTIMIZERS)

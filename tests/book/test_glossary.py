@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import hover
+import pytest
 from docutils import nodes
 
 from tests.book.sources import ROOT
@@ -70,6 +71,7 @@ def test_symbols_are_marked_with_any_index():
     assert marked(page(symbols)) == ["glossary.html#symbol-phi-i", "glossary.html#symbol-g-i"]
 
 
+@pytest.mark.xdist_group("book")
 def test_the_built_pages_carry_the_definitions_and_link_to_them(book):
     script = (book / "_static" / "glossary-definitions.js").read_text()
     definitions = json.loads(script.split("=", 1)[1].strip().rstrip(";"))
@@ -78,6 +80,7 @@ def test_the_built_pages_carry_the_definitions_and_link_to_them(book):
     assert all(f'id="{name}"' in glossary for name in definitions)
 
 
+@pytest.mark.xdist_group("book")
 def test_a_definition_appears_on_hover_and_on_focus_and_escape_hides_it(browser, site):
     view = browser.new_page()
     view.goto(f"{site}/book/problem.html")

@@ -25,6 +25,7 @@ def test_every_module_of_the_library_is_listed_once():
     assert sorted(listed) == MODULES
 
 
+@pytest.mark.xdist_group("book")
 def test_every_documented_function_and_class_is_on_its_page(book):
     for page in PAGES:
         anchors = {
@@ -40,6 +41,7 @@ def test_every_documented_function_and_class_is_on_its_page(book):
                     assert f"{module}.{node.name}" in anchors
 
 
+@pytest.mark.xdist_group("book")
 def test_no_first_half_of_a_description_is_taken_for_a_type(book):
     for page in PAGES:
         text = BeautifulSoup((book / f"book/{page.stem}.html").read_text(), "html.parser")

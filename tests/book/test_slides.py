@@ -48,6 +48,7 @@ def test_every_slide_has_a_page_that_explains_it():
     assert len({slide.name for slide in SLIDES}) == len(SLIDES)
 
 
+@pytest.mark.xdist_group("book")
 def test_the_book_carries_every_slide_in_every_form(book):
     page = (book / "book" / "slides.html").read_text()
     for slide in SLIDES:
