@@ -131,8 +131,9 @@ def _require_its_own(folder: Path, made: Recipe, count: int) -> None:
     wanted, own = without_revisions(made.experiment.identity(made.budget, made.seeds)), False
     with suppress(StoreError):  # what cannot be read is somebody's, too
         held = without_revisions(load_provenance(folder)[0].get("config"))
-        of_units = digest({**held, "units": []}) == digest({**wanted, "units": []})
-        own = digest(held) == digest(wanted) or (of_units and len(held["units"]) < count)
+        if isinstance(held, dict) and held.keys() == wanted.keys():
+            of_units = digest({**held, "units": []}) == digest({**wanted, "units": []})
+            own = digest(held) == digest(wanted) or (of_units and len(held["units"]) < count)
     require(own, f"results is {folder.parents[1]}, where {folder} holds another result; name another")
 
 

@@ -45,9 +45,8 @@ def stocktaking(results: Path) -> list[Found]:
         for path in sorted(results.glob("[!.]*/[!.]*"))
         if path.is_dir()
         and (path.parent.name, path.name) not in known
-        and any(
-            inside.is_file() for inside in path.iterdir()
-        )  # else it is a folder of results, such as again/
+        # One that holds no file is itself a folder of results, such as again/.
+        and any(inside.is_file() for inside in path.iterdir())
     }
     return [Found(*key, _state(results, *key, budget)) for key, budget in {**known, **others}.items()]
 

@@ -65,9 +65,9 @@ def _short(compared: pd.DataFrame) -> str:
     least, most = shortfall.min(), shortfall.max()
     if most <= 0:
         return f"{-most:.1f} to {-least:.1f} points above"
-    return (
-        f"{least:.1f} to {most:.1f} points short" if least >= 0 else f"{most:.1f} short to {-least:.1f} above"
-    )
+    if least < 0:
+        return f"{most:.1f} points short to {-least:.1f} above"
+    return f"{least:.1f} to {most:.1f} points short"
 
 
 def _gaps(compared: pd.DataFrame) -> list[Interval]:

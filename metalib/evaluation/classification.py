@@ -75,9 +75,7 @@ def score(
     """Return the accuracies of `predict`, asked about as many tasks at a time as the device is good at."""
     like, tasks = next(iter(phi.values())), len(episodes[0].query)
     runs, sizes = len(like), [len(of_run.query) for of_run in episodes]
-    require(
-        sizes == [tasks] * runs, f"{runs} runs need a set of tasks each, of one size; got sets of {sizes}"
-    )
+    require(sizes == [tasks] * runs, f"{runs} runs need a set of tasks each, of one size; got {sizes}")
     largest = max(episodes[0].image.shape[2], episodes[0].query.shape[1])
     width = max(1, side_by_side(family.net.footprint(largest), like.device) // runs)
     chunks = [

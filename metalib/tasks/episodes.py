@@ -80,8 +80,9 @@ def sample_episodes(
     """
     require(classes in CLASSES, f"classes is {classes!r}; choose {' or '.join(CLASSES)}")
     require_available(pool, ways, shots + 1)
-    for name, count in (("shots", shots), ("tasks", tasks), ("steps", steps + 1), ("batch", batch)):
-        require(count >= 1, f"there are too few {name} for an evaluation; give more")
+    given = {"shots": (shots, 1), "tasks": (tasks, 1), "steps": (steps, 0), "batch": (batch, 1)}
+    for name, (count, fewest) in given.items():
+        require(count >= fewest, f"{name} is {count}; an evaluation takes at least {fewest}")
     rng = rng or generator(seed, f"eval{classes}", shots)
     chosen = pool.split(seed).train if classes == "train" else pool.split(seed).test
     places = sample_tasks(rng, chosen, ways, shots + 1, tasks, pool)

@@ -249,6 +249,9 @@ def test_another_result_is_never_replaced(tmp_path):
     assert (other / PROVENANCE).read_bytes() == before
     with pytest.raises(InputError, match="holds another result"):
         remaking.remake(other, tmp_path, ["serial"])
+    resealed(other, lambda content: content.pop("config"))
+    with pytest.raises(InputError, match="holds another result"):
+        remaking.remake(folder, tmp_path / "runs")
     (other / PROVENANCE).write_text("damaged")
     with pytest.raises(InputError, match="holds another result"):
         remaking.remake(folder, tmp_path / "runs")

@@ -160,5 +160,5 @@ def test_every_run_needs_its_own_tasks_and_as_many():
     runs = [FAMILY.initialize(0), FAMILY.initialize(1)]
     phi = {name: torch.cat([run[name] for run in runs]) for name in runs[0]}
     for sets in ([episodes(4)], [episodes(4), episodes(2)]):
-        with pytest.raises(InputError, match=r"2 runs need a set of tasks each, of one size; got sets of"):
+        with pytest.raises(InputError, match=r"2 runs need a set of tasks each, of one size; got"):
             accuracies(FAMILY, phi, sets, Adam(0.01))

@@ -254,7 +254,9 @@ def test_images_that_no_network_takes_are_refused_with_what_is_taken(size):
 
 @pytest.mark.parametrize("name", ["shots", "steps", "batch", "tasks"])
 def test_an_evaluation_of_nothing_is_refused(name):
-    with pytest.raises(InputError, match=rf"too few {name} for an evaluation|0 images of each"):
+    with pytest.raises(
+        InputError, match=rf"{name} is -1; an evaluation takes at least [01]|0 images of each"
+    ):
         sample_episodes(numbered_pool(), **{"seed": 0, "tasks": 1, "ways": 4, "shots": 5, name: -1})
 
 
