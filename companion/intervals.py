@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 NORMAL = 1.96
 """Standard errors on either side of a mean of many independent values."""
+ONE_SEED = "one seed"
 
 
 class Interval(NamedTuple):
@@ -27,7 +28,7 @@ class Interval(NamedTuple):
 
     def __str__(self) -> str:
         """Write the mean and the half width, as in 0.105 ± 0.011."""
-        return f"{self.mean:.3g} ± {(self.high - self.low) / 2:.2g}"
+        return f"{self.mean:.3g}{self._half('.2g')}"
 
     def __format__(self, spec: str) -> str:
         """Write both numbers as asked for; with up to two more decimals where a half width would look like 0.
@@ -39,13 +40,19 @@ class Interval(NamedTuple):
         ('4.9 ± 0.4', '+4.9 ± 0.4')
         >>> f"{Interval(0.12, 0.118, 0.122):.2f}", f"{Interval(1.0, 1.0, 1.0):.2f}"
         ('0.120 ± 0.002', '1.00 ± 0.00')
+        >>> f"{of_seeds(np.array([4.9])):+.1f}"
+        '+4.9 (one seed)'
         """
         if not spec:
             return str(self)
         half, (sign, digits) = (self.high - self.low) / 2, spec.removesuffix("f").split(".")
         asked, *finer = (f".{int(digits) + more}f" for more in range(3))
         shown = next((one for one in (asked, *finer) if float(f"{half:{one}}") != 0), asked)
-        return f"{self.mean:{sign}{shown}} ± {half:{shown}}"
+        return f"{self.mean:{sign}{shown}}{self._half(shown)}"
+
+    def _half(self, spec: str) -> str:
+        half = (self.high - self.low) / 2
+        return f" ({ONE_SEED})" if np.isfinite(self.mean) and np.isnan(half) else f" ± {half:{spec}}"
 
 
 UNMEASURED = Interval(float("nan"), float("-inf"), float("inf"))
@@ -130,6 +137,24 @@ def interval(values: Float[np.ndarray, " n"]) -> Interval:
     return Interval(center, center - half, center + half)
 
 
+def counted(seeds: Sequence[int]) -> str:
+    """Write how many seeds there are.
+
+    >>> counted([0, 1, 2]), counted([0])
+    ('3 seeds', 'one seed')
+    """
+    return ONE_SEED if len(seeds) == 1 else f"{len(seeds)} seeds"
+
+
+def of_seeds(values: Float[np.ndarray, " n"]) -> Interval:
+    """Return `interval(values)`; of one seed its value with ends that are not numbers, which decides nothing.
+
+    >>> of_seeds(np.array([1.0]))
+    Interval(mean=1.0, low=nan, high=nan)
+    """
+    return interval(values) if len(values) != 1 else Interval(float(values[0]), np.nan, np.nan)
+
+
 def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str = "mse") -> pd.DataFrame:
     """Return mean and interval over the seeds, for every combination of the columns `by`.
 
@@ -140,12 +165,14 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str = "mse") -> pd
 
     Returns:
         A table with the columns of `by`, then `mean`, `low`, `high`, the number of `seeds` they come
-        from, and the number that `diverged` and are left out. Fewer than two seeds give no interval.
+        from, and the number that `diverged` and are left out. A single run has a mean and no interval; one
+        that is left of several has neither.
     """
     rows = []
     for key, group in table.groupby(list(by), sort=False, dropna=False):
         finite = group[value].to_numpy()[np.isfinite(group[value])]
-        center = interval(finite) if len(finite) >= 2 else (np.nan, np.nan, np.nan)
+        several = len(finite) >= 2 or len(finite) == len(group)
+        center = of_seeds(finite) if several else (np.nan, np.nan, np.nan)
         rows.append((*key, *center, len(finite), len(group) - len(finite)))
     return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "seeds", "diverged"])
 

@@ -9,7 +9,7 @@ import pandas as pd
 from companion.fewshot import fidelity, fine_tuning, longer, table1, table2
 from companion.fewshot.evidence import Evidence as Evidence
 from companion.fewshot.table2 import REPRODUCED
-from companion.intervals import UNMEASURED, Interval, difference, interval, intervals_of, listed
+from companion.intervals import UNMEASURED, Interval, counted, difference, intervals_of, listed, of_seeds
 from companion.results import Result
 from companion.verdicts import Claim, decide, each
 
@@ -56,8 +56,7 @@ def _longer(result: Result) -> str:
 
 
 def _seeds(result: Result) -> str:
-    seeds = len(result.provenance["config"]["seeds"])
-    return "one seed" if seeds == 1 else f"{seeds} seeds"
+    return counted(result.provenance["config"]["seeds"])
 
 
 def _short(compared: pd.DataFrame) -> str:
@@ -81,20 +80,16 @@ def _gaps(compared: pd.DataFrame) -> list[Interval]:
 def transduction_helps(evidence: Evidence) -> Claim:
     """In all six cells of Tables 1 and 2 the paired difference is above zero."""
     found = dict(zip(evidence.cells, intervals_of(evidence.transduction), strict=True))
-    said = [f"{name} {one:+.1f}" for name, one in found.items()]
     if evidence.table1 is not None:
         paired = evidence.table1.tables["accuracy"].query("classes == 'test' and mode == 'difference'")
         for shots, rows in paired.groupby("shots"):
-            name, gains = f"Mini-ImageNet {shots}-shot", rows.accuracy.to_numpy()
-            found[name] = interval(gains) if len(gains) > 1 else UNMEASURED
-            said.append(
-                f"{name} {found[name]:+.1f}" if len(gains) > 1 else f"{name} {gains[0]:+.1f} (one seed)"
-            )
+            name = f"Mini-ImageNet {shots}-shot"
+            found[name] = of_seeds(rows.accuracy.to_numpy())
     missing = len(table2.PAPER) // 2 + CELLS_OF_TABLE_1 - len(found)
     return Claim(
         "transduction helps",
         "in every cell of Tables 1 and 2, six in all",
-        ", ".join(said) + (f"; {missing} cells not run" if missing else ""),
+        listed(found) + (f"; {missing} cells not run" if missing else ""),
         each([*found.values(), *[UNMEASURED] * missing], above=0),
     )
 

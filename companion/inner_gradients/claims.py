@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,9 +10,10 @@ import pandas as pd
 
 from companion.inner_gradients.summaries import contrast, final_accuracies
 from companion.inner_gradients.two_steps import MARGIN
-from companion.intervals import Interval, plus_minus
+from companion.intervals import Interval, counted, plus_minus
 from companion.results import Result, load_result
 from companion.verdicts import Claim, decide, each
+from metalib.errors import StoreError
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class Evidence:
         weights: weights that the paper did not try.
         controls: the controls of Figure 3.
         more_seeds: two-step Reptile and FOMAML on ten other seeds, where they were run.
+        full: the ten combinations at the paper's own length, where they were run.
     """
 
     figure3: Result
     weights: Result
     controls: Result
     more_seeds: Result | None = None
+    full: Result | None = None
 
     @classmethod
     def load(cls, results: Path, budget: str) -> Evidence:
@@ -43,9 +46,10 @@ class Evidence:
             StoreError: if one of them is missing or damaged.
         """
         names = ("figure3", "figure3-weights", "figure3-controls")
-        more = results / "figure3-two-steps" / budget
         figure3, weights, controls = (load_result(results / name / budget) for name in names)
-        return cls(figure3, weights, controls, load_result(more) if more.exists() else None)
+        if_stored = (results / "figure3-two-steps" / budget, results / "figure3" / "paper")
+        more, full = (load_result(folder) if folder.exists() else None for folder in if_stored)
+        return cls(figure3, weights, controls, more, full)
 
     @property
     def accuracy(self) -> pd.DataFrame:
@@ -66,7 +70,18 @@ class Evidence:
     def budget(self) -> str:
         """How long the runs of Figure 3 are."""
         config = self.figure3.provenance["config"]
-        return f"{config['budget']['iterations']:,} iterations, {len(config['seeds'])} seeds"
+        return f"{config['budget']['iterations']:,} iterations, {counted(config['seeds'])}"
+
+    @property
+    def at_length(self) -> Evidence:
+        """The same, with Figure 3 at the paper's own length.
+
+        Raises:
+            StoreError: if that was not run.
+        """
+        if self.full is None:
+            raise StoreError("no Figure 3 at the paper's own length is stored; run figure3 --budget paper")
+        return replace(self, figure3=self.full)
 
     @property
     def short(self) -> str:

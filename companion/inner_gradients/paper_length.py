@@ -6,15 +6,51 @@ Known when this was written: the same runs at a quarter of the length. There all
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from companion.inner_gradients.claims import Evidence, gains_more
-from companion.inner_gradients.summaries import contrast
+from companion.inner_gradients.summaries import contrast, final_accuracies
 from companion.inner_gradients.two_steps import MARGIN
-from companion.intervals import Interval, interval, listed
+from companion.intervals import Interval, listed, of_seeds, over_tasks, plus_minus
 from companion.verdicts import decide, each
 
 FIRST, LEADER = "1-first", "4-sum"
+
+
+def over_test_tasks(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return what every curve reaches, of which even one network has an interval.
+
+    Args:
+        accuracy: the table of that name of Figure 3.
+
+    Returns:
+        One row per `curve`: the `mean` over all tasks of all seeds in percent, inductive, `low` and `high`
+        of its 95 % interval over the tasks. The interval says nothing about other seeds.
+    """
+    return over_tasks(accuracy[accuracy["mode"] == "inductive"], ["curve"])
+
+
+def beside_shorter(full: Evidence, shorter: Evidence) -> pd.DataFrame:
+    """Return every curve of the long runs beside that of the shorter ones, as text in percent.
+
+    Args:
+        full: with Figure 3 at the paper's length; its intervals are over tasks.
+        shorter: with Figure 3 at a quarter of it; its intervals are over seeds.
+
+    Returns:
+        One row per `curve`, in the order of the stored runs.
+    """
+    reached = over_test_tasks(full.accuracy)
+    before = final_accuracies(shorter.accuracy)
+    known = dict(zip(before.curve, plus_minus(before), strict=True))
+    return pd.DataFrame(
+        {
+            "curve": reached.curve,
+            f"{shorter.budget} (%)": [known[curve] for curve in reached.curve],
+            f"{full.budget} (%)": plus_minus(reached),
+        }
+    )
 
 
 def expected(full: Evidence, shorter: Evidence) -> pd.DataFrame:
@@ -26,7 +62,7 @@ def expected(full: Evidence, shorter: Evidence) -> pd.DataFrame:
     """
     others = [curve for curve in full.final.index if curve != FIRST]
     behind = {curve: contrast(full.accuracy, {LEADER: 1, curve: -1}) for curve in others if curve != LEADER}
-    longer = {curve: _gained(full, shorter, curve) for curve in full.final.index}
+    longer = {curve: gained(full, shorter, curve) for curve in full.final.index}
     up = {curve: longer[curve] for curve in others}
     two, last = contrast(full.accuracy, {"2-last": 1, "2-sum": -1}), full.gain("last")
     kinds = {kind: gains_more(full, kind) for kind in ("sum", "average")}
@@ -45,10 +81,10 @@ def expected(full: Evidence, shorter: Evidence) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["statement", "measured (points)", "verdict"])
 
 
-def _gained(full: Evidence, shorter: Evidence, curve: str) -> Interval:
-    """What one curve gains by longer training, paired by seed."""
+def gained(full: Evidence, shorter: Evidence, curve: str) -> Interval:
+    """Return what one curve gains by longer training, paired by seed."""
     end, before = (_by_seed(evidence.accuracy, curve) for evidence in (full, shorter))
-    return interval((end - before.loc[end.index]).to_numpy())
+    return of_seeds((end - before.loc[end.index]).to_numpy())
 
 
 def _by_seed(accuracy: pd.DataFrame, curve: str) -> pd.Series:
@@ -57,5 +93,6 @@ def _by_seed(accuracy: pd.DataFrame, curve: str) -> pd.Series:
 
 
 def _closest(found: dict[str, Interval]) -> str:
-    name = min(found, key=lambda one: found[one].low)
+    """The one that is first to decide against the rest: of the lowest end, or of one seed the lowest mean."""
+    name = min(found, key=lambda one: np.nan_to_num(found[one].low, nan=found[one].mean))
     return f"closest: {listed({name: found[name]})}"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from companion.budgets import FIGURE_3
 from companion.inner_gradients.settings import BATCH
-from companion.intervals import Interval, interval, over_seeds, plus_minus
+from companion.intervals import Interval, counted, of_seeds, over_seeds, plus_minus
 from companion.results import Result
 
 FACTS = ("curve", "kind", "k", "lambda")
@@ -19,12 +19,12 @@ def stated_budget(result: Result) -> str:
     """Return how long the runs of a stored result are, as a figure should say of itself."""
     ran, full = result.provenance["config"], FIGURE_3["paper"].iterations
     iterations, unit = ran["budget"]["iterations"], ran["units"][0]
-    text = f"{iterations:,} outer iterations (paper: {full:,}), {len(ran['seeds'])} seeds"
+    text = f"{iterations:,} outer iterations (paper: {full:,}), {counted(ran['seeds'])}"
     if "scoring" not in unit["record"]:
         return f"{text}; {unit['record']['tasks']} tasks each"
     scored, alpha = unit["record"]["scoring"], unit["runs"][0]["alpha"]
     return (
-        f"{text}; scored on {scored['tasks']} tasks each, "
+        f"{text}; scored on {scored['tasks']:,} tasks each, "
         f"after {scored['steps']} steps of {scored['batch']} images with α = {alpha:g}"
     )
 
@@ -119,7 +119,7 @@ def differences(
 
 
 def contrast(accuracy: pd.DataFrame, weights: Mapping[str, float], mode: str = "inductive") -> Interval:
-    """Return mean and interval over the seeds of a weighted sum of accuracies, paired by seed.
+    """Return mean and interval over the seeds (`of_seeds`) of a weighted sum of accuracies, paired by seed.
 
     With weights 1, −1, −1 and 1 it is a difference of differences: how much more one curve gains than
     another.
@@ -131,4 +131,4 @@ def contrast(accuracy: pd.DataFrame, weights: Mapping[str, float], mode: str = "
     """
     chosen = accuracy[accuracy["mode"] == mode]
     cells = chosen.pivot_table(index="seed", columns="curve", values="accuracy", dropna=False)
-    return interval(cells[list(weights)].to_numpy() @ np.array(list(weights.values())))
+    return of_seeds(cells[list(weights)].to_numpy() @ np.array(list(weights.values())))

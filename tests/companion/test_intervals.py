@@ -31,6 +31,14 @@ def test_seeds_that_diverged_are_counted_and_left_out():
     assert np.isnan(summary["mean"][1]), "one seed gives no interval, and is not passed off as a mean"
 
 
+def test_a_single_run_has_a_mean_that_decides_nothing():
+    summary = over_seeds(pd.DataFrame({"unit": ["a", "b"], "mse": [2.0, np.nan]}), ["unit"])
+    assert list(plus_minus(summary)) == ["2.0 (one seed)", "diverged"]
+    alone, _ = intervals_of(summary)
+    assert alone.mean == 2.0
+    assert decide(alone, above=-100.0) == decide(alone, above=100.0) == OPEN
+
+
 def test_intervals_are_written_with_their_half_width():
     summary = pd.DataFrame({"mean": [97.14, 2.0], "low": [96.84, 1.0], "high": [97.44, 3.0]}, index=[4, 7])
     assert dict(plus_minus(summary)) == {4: "97.1 ± 0.3", 7: "2.0 ± 1.0"}

@@ -1,5 +1,7 @@
 """What was said of Figure 3 at the paper's length: each sentence true and false, on made-up curves."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -7,6 +9,7 @@ from companion.inner_gradients import paper_length
 from companion.inner_gradients.claims import Evidence
 from companion.results import Result
 from companion.verdicts import FAILS, HOLDS, OPEN
+from metalib.errors import StoreError
 
 FORESEEN = {
     "4-last": 96.0, "4-average": 97.0, "4-sum": 98.0,
@@ -26,7 +29,15 @@ def evidence(accuracies: dict[str, float], spread: float = 1e-4) -> Evidence:
         for position, (curve, accuracy) in enumerate(accuracies.items())
         for seed in (0, 1, 2)
     ]  # fmt: skip
-    return Evidence(Result({"accuracy": pd.DataFrame(rows)}), EMPTY, EMPTY)
+    ran = {"config": {"budget": {"iterations": 1_000}, "seeds": [0, 1, 2]}}
+    return Evidence(Result({"accuracy": pd.DataFrame(rows)}, provenance=ran), EMPTY, EMPTY)
+
+
+def first_seed(found: Evidence) -> Evidence:
+    """The same evidence from one seed alone, each network scored with a standard error of half a point."""
+    accuracy = found.accuracy[found.accuracy.seed == 0].assign(standard_error=0.5)
+    ran = {"config": {"budget": {"iterations": 4_000}, "seeds": [0]}}
+    return replace(found, figure3=Result({"accuracy": accuracy}, provenance=ran))
 
 
 def verdicts(**otherwise: float) -> list[str]:
@@ -57,3 +68,22 @@ def test_one_curve_that_ends_otherwise_refutes_a_sentence(sentence, otherwise):
 def test_seeds_that_disagree_decide_nothing():
     said = paper_length.expected(evidence(FORESEEN, 20.0), evidence(BEFORE, -20.0))
     assert set(said.verdict) == {OPEN}
+
+
+def test_one_seed_is_told_without_an_interval_and_decides_nothing():
+    said = paper_length.expected(first_seed(evidence(FORESEEN)), evidence(BEFORE))
+    assert set(said.verdict) == {OPEN}
+    assert list(said["measured (points)"])[3:5] == ["+1.0 (one seed)", "+1.0 (one seed)"]
+
+
+def test_a_long_run_stands_beside_the_shorter_ones_with_the_interval_that_its_tasks_leave():
+    beside = paper_length.beside_shorter(first_seed(evidence(FORESEEN)), evidence(BEFORE))
+    assert list(beside.curve) == list(FORESEEN)
+    last = beside.set_index("curve").loc["4-last"]
+    assert last["4,000 iterations, one seed (%)"] == "96.0 ± 1.0"
+    assert last["1,000 iterations, 3 seeds (%)"].startswith("90.0 ± 0.0")
+
+
+def test_without_long_runs_the_page_says_how_to_make_them():
+    with pytest.raises(StoreError, match="run figure3 --budget paper"):
+        _ = evidence(BEFORE).at_length
