@@ -128,6 +128,8 @@ _OVERLAP = {
 _WEIGHTS = {**_OVERLAP, "laptop": Budget(2_000, 500)}
 
 TABLE_1 = _table(smoke=(2, 2), quick=(10, 4), laptop=(10_000, 1_000), paper=(100_000, 10_000))
+# A tenth of that, for every method.
+TABLE_1_EQUAL_WORK = _table(smoke=(2, 2), quick=(10, 4), laptop=(1_000, 300), paper=(100_000, 10_000))
 TABLE_2 = {
     "smoke": FewShotBudget(20, 20, 10, 10),
     "quick": FewShotBudget(300, 100, 100, 40),
@@ -206,6 +208,7 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "table2-5-way": {name: budget.for_ways(5) for name, budget in TABLE_2.items()},
     "table1": TABLE_1,
     "table1-methods": TABLE_1,
+    "table1-equal-work": TABLE_1_EQUAL_WORK,
     "fidelity": FIDELITY,
     "fine-tuning": FINE_TUNING,
     "evaluation-batch": EVALUATION_BATCH,

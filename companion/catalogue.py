@@ -15,6 +15,7 @@ from companion.fewshot import (
     methods,
     methods_20_way,
     table1,
+    table1_equal_work,
     table1_methods,
     table2,
 )
@@ -44,6 +45,7 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         methods_20_way.METHODS_20_WAY_GLYPHS,
         table1.TABLE_1,
         table1_methods.TABLE_1_METHODS,
+        table1_equal_work.EQUAL_WORK,
         fidelity.FIDELITY,
         fidelity.FIDELITY_GLYPHS,
         fine_tuning.FINE_TUNING,

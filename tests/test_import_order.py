@@ -43,6 +43,7 @@ FLOORS = {
             "methods",
             "methods_20_way",
             "table1_methods",
+            "table1_equal_work",
             "fidelity",
             "fine_tuning",
             "evaluation_batch",

@@ -26,6 +26,8 @@ from metalib.training.loop import Trained
 
 SHOTS = (1, 5)
 EVALUATION_STEPS = 50
+BOTH = ("train", "test")
+"""The kinds of classes."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Scoring:
     steps: int = EVALUATION_STEPS
     batch: int = 5
     shots: tuple[int, ...] = SHOTS
-    classes: tuple[str, ...] = ("train", "test")
+    classes: tuple[str, ...] = BOTH
 
     @property
     def inner_steps(self) -> int:

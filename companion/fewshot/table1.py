@@ -17,7 +17,7 @@ import pandas as pd
 from companion.budgets import TABLE_1 as BUDGETS
 from companion.budgets import Budget
 from companion.fewshot.pieces import Pieces
-from companion.fewshot.scores import Scoring, arrays, score
+from companion.fewshot.scores import BOTH, Scoring, arrays, score
 from companion.fewshot.settings import reptile_configs
 from companion.intervals import Interval, difference, intervals_of, listed, over_seeds, over_tasks
 from companion.results import Result
@@ -87,19 +87,34 @@ def configs(iterations: int, seeds: Sequence[int]) -> tuple[TrainingConfig, ...]
     return tuple(replace(config, k=INNER_STEPS) for config in reptile_configs(WAYS, iterations, seeds))
 
 
-def scorings(tasks: int) -> tuple[Scoring, ...]:
+def scorings(tasks: int, classes: tuple[str, ...] = BOTH) -> tuple[Scoring, ...]:
     """Return how initializations are scored that are trained for any number of shots: one way for each.
 
     Args:
         tasks: evaluation tasks per run, kind of classes and number of shots.
+        classes: the kinds of classes, "train" or "test".
     """
-    return tuple(Scoring(tasks, batch=batch, shots=(shots,)) for shots, batch in EVALUATION_BATCHES.items())
+    return tuple(
+        Scoring(tasks, batch=batch, shots=(shots,), classes=classes)
+        for shots, batch in EVALUATION_BATCHES.items()
+    )
 
 
-def _units(
-    pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]
+def units(
+    pool: Callable[[], ClassPool],
+    budget: Budget,
+    seeds: tuple[int, ...],
+    classes: tuple[str, ...] = BOTH,
 ) -> tuple[Unit[FewShot], ...]:
-    tasks, record = family(pool()), RecordEachShot(scorings(budget.evaluation_tasks))
+    """Return the runs of Reptile.
+
+    Args:
+        pool: makes the classes and their images.
+        budget: outer iterations, and tasks to score on.
+        seeds: one run each.
+        classes: what kinds of classes they are scored on, "train" or "test".
+    """
+    tasks, record = family(pool()), RecordEachShot(scorings(budget.evaluation_tasks, classes))
     # A run takes hours, so each is a unit of its own: kept when it is finished, and side by side with others.
     return tuple(
         Unit(f"reptile-seed-{config.seed}", tasks, (config,), record)
@@ -111,7 +126,7 @@ TABLE_1: Experiment[Budget] = Experiment(
     "table1",
     "Table 1: Reptile, 5 ways, 1 and 5 shots, Mini-ImageNet",
     BUDGETS,
-    partial(_units, miniimagenet),
+    partial(units, miniimagenet),
 )
 
 

@@ -36,7 +36,7 @@ from companion.fewshot.methods import (
 )
 from companion.fewshot.pieces import Pieces
 from companion.fewshot.pretraining import Pretraining
-from companion.fewshot.scores import RecordAccuracy, Scoring
+from companion.fewshot.scores import BOTH, RecordAccuracy, Scoring
 from companion.results import Result
 from companion.running.experiment import Checkpoint, Experiment, Unit
 from companion.style import readers_name
@@ -114,36 +114,51 @@ class RecordEachFineTuning:
         return Result({**parts[0].tables, "accuracy": accuracy}, parts[0].arrays)
 
 
-def _units(pool: Callable[[], ClassPool], budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit[Any], ...]:
-    classes = pool()
+def units(
+    pool: Callable[[], ClassPool],
+    budget: Budget,
+    seeds: tuple[int, ...],
+    classes: tuple[str, ...] = BOTH,
+) -> tuple[Unit[Any], ...]:
+    """Return the runs of the other methods.
+
+    Args:
+        pool: makes the classes and their images.
+        budget: outer iterations of Reptile, and tasks to score on.
+        seeds: of the runs.
+        classes: what kinds of classes they are scored on, "train" or "test".
+    """
+    made = pool()
     # As in Table 1 a run takes hours, so each is a unit of its own.
     return (
         *(
-            _maml(algorithm, shots, classes, budget, seed)
+            _maml(algorithm, shots, made, budget, seed, classes)
             for algorithm in ("fomaml", "maml")
             for shots in SETTINGS
             for seed in seeds
         ),
-        *(_pretraining(classes, budget, seed) for seed in seeds),
+        *(_pretraining(made, budget, seed, classes) for seed in seeds),
     )
 
 
-def _maml(algorithm: str, shots: int, classes: ClassPool, budget: Budget, seed: int) -> Unit[FewShot]:
+def _maml(
+    algorithm: str, shots: int, pool: ClassPool, budget: Budget, seed: int, classes: tuple[str, ...]
+) -> Unit[FewShot]:
     settings = SETTINGS[shots]
     iterations = min(MOST_ITERATIONS, matched(budget.iterations, settings.work(algorithm)))
-    scoring = Scoring(budget.evaluation_tasks, steps=MAML_EVALUATION_STEPS, batch=0, shots=(shots,))
+    scoring = Scoring(budget.evaluation_tasks, MAML_EVALUATION_STEPS, 0, (shots,), classes)
     record = RecordAccuracy(scoring, weights=True)
     name = f"{algorithm}-{shots}-shot-seed-{seed}"
-    return released_unit(algorithm, classes, settings, iterations, (seed,), record, name)
+    return released_unit(algorithm, pool, settings, iterations, (seed,), record, name)
 
 
-def _pretraining(classes: ClassPool, budget: Budget, seed: int) -> Unit[Pretraining]:
-    family = Pretraining(classes)
+def _pretraining(pool: ClassPool, budget: Budget, seed: int, classes: tuple[str, ...]) -> Unit[Pretraining]:
+    family = Pretraining(pool)
     iterations = matched(budget.iterations, family.batch)
     (run,) = (
         replace(config, algorithm="joint", k=1, tasks=1) for config in table1.configs(iterations, (seed,))
     )
-    record = RecordEachFineTuning(table1.family(classes), table1.scorings(budget.evaluation_tasks))
+    record = RecordEachFineTuning(table1.family(pool), table1.scorings(budget.evaluation_tasks, classes))
     return Unit(f"pretraining-seed-{seed}", family, (run,), record, facts={"method": "pretraining"})
 
 
@@ -151,7 +166,7 @@ TABLE_1_METHODS: Experiment[Budget] = Experiment(
     "table1-methods",
     "Table 1: MAML, FOMAML and pre-training, 5 ways, 1 and 5 shots, Mini-ImageNet",
     BUDGETS,
-    partial(_units, miniimagenet),
+    partial(units, miniimagenet),
 )
 
 
@@ -169,7 +184,7 @@ def compare(reptile: pd.DataFrame | None, others: pd.DataFrame | None, classes: 
     """
     keys = ["algorithm", "shots", "mode"]
     every = pd.MultiIndex.from_product([ROWS, SETTINGS, MODES], names=keys)
-    known = _together(reptile, others)
+    known = together(reptile, others)
     ran = table1.compare(known, classes) if len(known) else pd.DataFrame(columns=[*keys, *NUMBERS])
     table = ran.set_index(keys).reindex(every).reset_index()
     paper = [
@@ -182,7 +197,13 @@ def compare(reptile: pd.DataFrame | None, others: pd.DataFrame | None, classes: 
     )
 
 
-def _together(reptile: pd.DataFrame | None, others: pd.DataFrame | None) -> pd.DataFrame:
+def together(reptile: pd.DataFrame | None, others: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the accuracies of all that has run in one table, as `methods.named`.
+
+    Args:
+        reptile: the table `accuracy` of `table1.TABLE_1`; `None` if it has not run.
+        others: that of `TABLE_1_METHODS`; likewise.
+    """
     if others is None:
         return pd.DataFrame() if reptile is None else reptile
     return named(others.iloc[:0] if reptile is None else reptile, others)

@@ -27,7 +27,7 @@ def small_pool() -> ClassPool:
 
 def quick_units(budget, seeds):
     """The units, scored after two steps instead of fifty."""
-    units = table1._units(small_pool, budget, seeds)
+    units = table1.units(small_pool, budget, seeds)
     fewer = [tuple(replace(scoring, steps=2) for scoring in unit.record.scorings) for unit in units]
     return tuple(
         replace(unit, record=replace(unit.record, scorings=scorings))
@@ -114,7 +114,7 @@ def test_intervals_over_tasks_average_over_seeds():
 
 
 def test_settings_are_those_of_the_paper():
-    for seed, unit in enumerate(table1._units(small_pool, table1.BUDGETS["paper"], (0, 1, 2))):
+    for seed, unit in enumerate(table1.units(small_pool, table1.BUDGETS["paper"], (0, 1, 2))):
         family, (config,) = unit.family, unit.configs
         assert (family.ways, family.shots, family.batch) == (5, 15, 10)
         assert (family.scheme, family.tail_shots, family.reduction) == ("cycling", 0, "sum")

@@ -22,13 +22,13 @@ def small_pool() -> ClassPool:
 
 
 def units(budget=table1_methods.BUDGETS["laptop"], seeds=(0, 1)):
-    return {unit.name: unit for unit in table1_methods._units(small_pool, budget, seeds)}
+    return {unit.name: unit for unit in table1_methods.units(small_pool, budget, seeds)}
 
 
 def quick_units(pool, budget, seeds):
     """The units, with few images in a minibatch of pre-training, and scored after one step."""
     few = []
-    for unit in table1_methods._units(pool, budget, seeds):
+    for unit in table1_methods.units(pool, budget, seeds):
         record, family = unit.record, unit.family
         if hasattr(record, "scorings"):
             record = replace(record, scorings=tuple(replace(one, steps=1) for one in record.scorings))
