@@ -62,7 +62,7 @@ browser: ## look for the browser that the tests open the pages with; on a CI mac
 	if [ "$(CI)" = true ] && [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
 	  apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; \
 	else \
-	  echo "No Chromium or Chrome found: the tests that open the pages will be skipped."; \
+	  echo "No Chromium or Chrome found by name: unless one is elsewhere, tests that open the pages are skipped (fail, if CI=true)."; \
 	fi
 
 lock: $(ENVIRONMENT) ## resolve requirements.in into requirements.txt; ARGS=--upgrade takes the newest versions

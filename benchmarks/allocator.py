@@ -2,12 +2,13 @@
 
 One step of the inner Adam on each of the paper's two networks, for minibatches as in section 6.1.
 Each way has a process of its own, since a process that keeps its memory cannot go back; they take turns.
-What is told is processor time, of which page faults are a part, on one thread. The rows go to
-`allocator.csv`.
+What is told is processor time, of which page faults are a part, on one thread. With `--store` the rows go to
+`allocator.csv`, which a page of the book reads.
 """
 
 from __future__ import annotations
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -56,20 +57,26 @@ def measure(network: str) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Measure in a child if told to, else start the children, print medians and store all rows."""
+    """Measure in a child if told to, else start the children, print medians, and store all rows if asked."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs=2, metavar=("NETWORK", "MEMORY"), help="one way, in this process")
+    parser.add_argument("--store", action="store_true", help="write allocator.csv")
+    given = parser.parse_args()
     torch.set_num_threads(1)
-    if len(sys.argv) == 3:
-        if sys.argv[2] == "kept":
+    if given.only:
+        network, memory = given.only
+        if memory == "kept":
             keep_freed_memory()
-        print(*measure(sys.argv[1]))
+        print(*measure(network))
         return
     rows = []
     for network, number, way in product(NETWORKS, range(ROUNDS), ("handed back", "kept")):
-        command = [sys.executable, __file__, network, way]
+        command = [sys.executable, __file__, "--only", network, way]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         rows.append((network, number, way, *(float(figure) for figure in told.split())))
     table = pd.DataFrame(rows, columns=["network", "round", "memory", "ms", "page_faults", "megabytes"])
-    table.round(3).to_csv(HERE / "allocator.csv", index=False, lineterminator="\n")
+    if given.store:
+        table.round(3).to_csv(HERE / "allocator.csv", index=False, lineterminator="\n")
     print(table.drop(columns="round").groupby(["network", "memory"]).median().round(2).to_string())
 
 

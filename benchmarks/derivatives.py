@@ -76,8 +76,13 @@ def possible(product: Callable[..., Params], loss: Loss, phi: Params, v: Params)
 
 
 def most_bytes_kept(call: Callable[[], Any]) -> int:
-    """Return the most bytes of tensors that autograd keeps alive for backward passes during a call."""
+    """Return the most bytes that autograd keeps alive for backward passes during a call.
+
+    What several tensors share, or several backward passes keep, counts once.
+    """
     alive, most = 0, 0
+    times: dict[int, int] = {}
+    """How often the memory at an address is kept."""
 
     class Kept:
         """A saved tensor, counted from when it is saved until autograd lets it go."""
@@ -85,16 +90,22 @@ def most_bytes_kept(call: Callable[[], Any]) -> int:
         def __init__(self, tensor: torch.Tensor) -> None:
             self.tensor = tensor
 
-    def release(size: int) -> None:
+    def release(address: int, size: int) -> None:
         nonlocal alive
-        alive -= size
+        times[address] -= 1
+        if not times[address]:
+            alive -= size
 
     def pack(tensor: torch.Tensor) -> Kept:
         nonlocal alive, most
-        kept, size = Kept(tensor), tensor.numel() * tensor.element_size()
-        alive += size
-        most = max(most, alive)
-        weakref.finalize(kept, release, size)
+        memory = tensor.untyped_storage()
+        address, size = memory.data_ptr(), memory.nbytes()
+        times[address] = times.get(address, 0) + 1
+        if times[address] == 1:
+            alive += size
+            most = max(most, alive)
+        kept = Kept(tensor)
+        weakref.finalize(kept, release, address, size)
         return kept
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept.tensor):

@@ -34,7 +34,7 @@ from metalib.training.config import TrainingConfig
 from metalib.training.loop import train
 
 WAYS = 5
-ITERATIONS = 20
+ITERATIONS = BLOCK  # what is sampled is a whole block
 ROUNDS = 5
 CLASSES = 4_800
 """Length of the list that the authors' loader shuffles for every task: 1,200 characters in 4 orientations."""

@@ -10,11 +10,11 @@
     overlap      ten inner steps, an all-reduce of 4 MB behind a delay, and both at once
     compression  Reptile on sine waves, 2 ranks: whole displacements, eight bits a number, the largest numbers
 
-python benchmarks/ranks.py throughput --repeat 0
+python benchmarks/ranks.py throughput --store --repeat 0
 
-Each call measures once and writes its rows into benchmarks/ranks.csv, in place of those of the same part and
-repeat; without a part, all parts are measured. Ranks are forked processes that talk by gloo over
-the loopback device.
+Each call measures once. With --store it writes its rows into benchmarks/ranks.csv, in place of those of the
+same part and repeat; without a part, all parts are measured. Ranks are forked processes that talk by gloo
+over the loopback device.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from companion.running.distributed import VARIABLES, Ranks, ranks
 from companion.scaling.compression import Compressed, Compression, Int8, TopK, message_bytes
 from metalib.data.glyphs import glyphs
 from metalib.data.omniglot import VARIABLE, omniglot
+from metalib.errors import WorkerError
 from metalib.inner import adapt
 from metalib.optimizers import SGD
 from metalib.params import Params
@@ -50,6 +51,8 @@ from metalib.training import TrainingConfig, train
 FILE = Path(__file__).with_suffix(".csv")
 COLUMNS = "part repeat ranks k setting delay bytes steps seconds busy waiting error loss".split()  # noqa: SIM905
 TASKS, K, ITERATIONS = 4, 10, 100
+LINK_STEPS = 90
+"""Gradient steps per task behind a slow link; with k = 1, one less than a block of iterations has."""
 DELAYS = (0.0, 0.02, 0.1)
 SIZES = (10**3, 10**4, 10**5, 10**6, 4 * 10**6)
 COMPRESSIONS: dict[str, tuple[Compression | None, bool]] = {
@@ -88,7 +91,11 @@ class Timed(Ranks):
 
 
 def on_ranks(size: int, work: Callable[..., list[Row]], *arguments: Any) -> list[Row]:
-    """Return what `work(share, *arguments)` returns to the first of forked ranks."""
+    """Return what `work(share, *arguments)` returns to the first of forked ranks.
+
+    Raises:
+        WorkerError: if it does not return there.
+    """
     context = get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     with socket.socket() as server:
@@ -100,9 +107,14 @@ def on_ranks(size: int, work: Callable[..., list[Row]], *arguments: Any) -> list
     ]
     for process in started:
         process.start()
-    rows: list[Row] = receiver.recv()
-    for process in started:
-        process.join()
+    sender.close()  # so that the pipe ends with the first rank, whether or not it has sent anything
+    try:
+        rows: list[Row] = receiver.recv()
+    except EOFError:
+        raise WorkerError("the first rank ended without a measurement; its own error stands above") from None
+    finally:
+        for process in started:
+            process.join()
     return rows
 
 
@@ -170,15 +182,19 @@ def throughput() -> Iterator[Row]:
 
 
 def slowed(share: Ranks, tasks: FewShot) -> list[Row]:
-    """Take 400 gradient steps, with k = 1 and k = 10, behind each of the delays."""
+    """Take 360 gradient steps, with k = 1 and k = 10, behind each of the delays.
+
+    The clock runs from the first all-reduce on. All iterations are of one block, so that neither has to
+    sample another meanwhile.
+    """
     rows = []
     for k in (1, K):
-        config = replace(CONFIG, k=k, iterations=100 // k + 1)
+        config = replace(CONFIG, k=k, iterations=LINK_STEPS // k + 1)
         for delay in DELAYS:
             timed = Timed(share.rank, share.size, share.beats, delay)
             train(tasks, [config], share=timed)
             found = {"seconds": timed.ended[-1] - timed.ended[0], "waiting": timed.waiting}
-            rows.append({"setting": "ranks", "k": k, "delay": delay, "steps": 100 * TASKS, **found})
+            rows.append({"setting": "ranks", "k": k, "delay": delay, "steps": LINK_STEPS * TASKS, **found})
     return rows
 
 
@@ -281,10 +297,11 @@ PARTS: dict[str, Callable[[], Iterator[Row]]] = {
 
 
 def main() -> None:
-    """Measure what is asked for, print it, and keep it."""
+    """Measure what is asked for, print it, and keep it if asked to."""
     parser = argparse.ArgumentParser(description="time one training over ranks")
     parser.add_argument("parts", choices=[*PARTS, "compression", []], nargs="*", default=[])
     parser.add_argument("--repeat", type=int, default=0)
+    parser.add_argument("--store", action="store_true", help="write the rows into ranks.csv")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for part in given.parts or [*PARTS, "compression"]:
@@ -292,6 +309,8 @@ def main() -> None:
         rows = [{"part": part, "repeat": given.repeat, **row} for row in measured]
         table = pd.DataFrame(rows).reindex(columns=COLUMNS)
         print(table.dropna(axis=1, how="all").round(4).to_string(index=False))
+        if not given.store:
+            continue
         if FILE.exists():
             before = pd.read_csv(FILE)
             kept = before[(before.part != part) | (before.repeat != given.repeat)]

@@ -88,11 +88,19 @@ def plain(config: TrainingConfig) -> None:
         model.load_state_dict({name: before[name] + epsilon * (after[name] - start[name]) for name in before})
 
 
-def matrix_floor(runs: int, k: int) -> None:
-    """Do only the matrix products of an outer iteration: 3 per layer and inner step, 2 in the first."""
-    for inputs, outputs, products in ((1, 64, 2), (64, 64, 3), (64, 1, 3)):
+def matrix_floor(configs: tuple[TrainingConfig, ...]) -> None:
+    """Do only the matrix products of an outer iteration, as many as the runs take on average.
+
+    A gradient takes three per layer, a Hessian-vector product six more; in the first layer, two and two.
+    Joint training takes one gradient, the others k, and MAML k − 1 Hessian-vector products besides.
+    """
+    runs, k = len(configs), configs[0].k
+    gradients = sum(1 if config.algorithm == "joint" else k for config in configs) / runs
+    products = sum(k - 1 for config in configs if config.algorithm == "maml") / runs
+    first, others = round(2 * (gradients + products)), round(3 * (gradients + 2 * products))
+    for inputs, outputs, count in ((1, 64, first), (64, 64, others), (64, 1, others)):
         a, b = torch.rand(runs, 10, inputs), torch.rand(runs, inputs, outputs)
-        for _ in range(k * products):
+        for _ in range(count):
             torch.bmm(a, b)
 
 
@@ -101,7 +109,7 @@ WAYS: dict[str, Callable[[tuple[TrainingConfig, ...]], object]] = {
     "alone": lambda configs: [train(Sine(), [config]) for config in configs],
     "stack": lambda configs: train(Sine(), configs),
     "compiled": lambda configs: train(Sine(), configs, prepare=partial(compiled, mode="yes")),
-    "floor": lambda configs: [matrix_floor(len(configs), configs[0].k) for _ in range(configs[0].iterations)],
+    "floor": lambda configs: [matrix_floor(configs) for _ in range(configs[0].iterations)],
 }
 
 

@@ -14,7 +14,7 @@ import random
 import resource
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import joblib
 import numpy as np
@@ -41,6 +41,12 @@ def pool() -> ClassPool:
     return omniglot() if os.environ.get(VARIABLE) else glyphs()
 
 
+@cache
+def in_memory() -> Memory:
+    """Return the plain loop's images, made once per process, as metalib's are."""
+    return Memory(pool())
+
+
 def metalib_run(run: TrainingConfig) -> None:
     """Train one run of the sweep."""
     train(disjoint_family(pool(), K), (run,))
@@ -50,7 +56,7 @@ def plain_run(run: TrainingConfig) -> None:
     """Train the same run as a plain loop does."""
     random.seed(run.seed)
     torch.manual_seed(run.seed)
-    loader = Memory(pool())
+    loader = in_memory()
     model = plain_network()
     optimizer = torch.optim.SGD(model.parameters(), lr=run.alpha)
     for iteration in range(run.iterations):

@@ -13,7 +13,7 @@ import pandas as pd
 
 from companion.budgets import Budget
 from companion.catalogue import EXPERIMENTS, find
-from companion.results import PROVENANCE, load_provenance, load_result
+from companion.results import ARRAYS, PROVENANCE, load_provenance, load_result
 from companion.revisions import other_code, without_revisions
 from companion.running import runner
 from companion.running.experiment import FORMAT, Experiment, Unit
@@ -148,6 +148,8 @@ def _compared(before: Path, after: Path, same: set[str], units: Sequence[str]) -
         far = f"largest relative difference {difference:.1e}{_since(was, became)}"
         said.append(f"{name}.csv: {far if difference else 'equal'}")
         worst += [name] if difference > ROUNDOFF else []
+    if old.arrays and ARRAYS not in same and not units:
+        said.append(f"{ARRAYS}: other bytes; weights are compared through their scores")
     if worst:
         raise StoreError(f"{'; '.join(said)}. That is more than roundoff ({ROUNDOFF:g})")
     return said

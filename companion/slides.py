@@ -38,7 +38,7 @@ from metalib.evaluation.regression import predictions
 from metalib.tasks.sine import Sine, sample_support
 
 SIZE = (6.4, 3.6)
-"""Inches, 16:9. Type of 9 points is then 34 pixels high on a screen of 1080 lines."""
+"""Inches, 16:9. Type of 9 points is then 38 pixels high on a screen of 1080 lines."""
 PIXELS = 1920
 FORMS = ("svg", "pdf", "png")
 BUDGET = "laptop"

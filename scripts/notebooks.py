@@ -15,6 +15,7 @@ import resource
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,6 +23,8 @@ import nbformat
 import papermill
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
+
+from metalib.store import written_beside
 
 RUNS = Path("runs")
 RUNNING = "running_seconds"
@@ -178,8 +181,8 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any] | None = N
             fail(f"{source} was given up: {str(error).splitlines()[0]}")
         seconds = _seconds_of_kernels() - started
         notebook = clean(nbformat.read(output, as_version=4), seconds, noted)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, target)
+    with written_beside(target) as temporary:
+        nbformat.write(notebook, temporary)
     return seconds
 
 
@@ -192,12 +195,17 @@ def _seconds_of_kernels() -> float:
 def name_of(source: Path, parameters: Mapping[str, Any]) -> str:
     """Name the file that a run with other parameters is written to.
 
+    Where the name does not hold all that was asked for, a digest of it tells it from others.
+
     >>> name_of(Path("notebooks/sine.ipynb"), {"seed": 3, "device": "cuda"})
     'sine-seed-3-device-cuda.ipynb'
+    >>> name_of(Path("notebooks/sine.ipynb"), {"results": "a/b"})
+    'sine-results-a_b-239cdb15.ipynb'
     """
     suffix = "".join(f"-{name}-{value}" for name, value in parameters.items())
-    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in suffix)
-    return f"{source.stem}{safe[:150]}.ipynb"
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in suffix)[:150]
+    told = "" if safe == suffix else f"-{sha256(suffix.encode()).hexdigest()[:8]}"
+    return f"{source.stem}{safe}{told}.ipynb"
 
 
 def picture(path: Path, name: str) -> bytes:
@@ -261,5 +269,5 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
+        print("interrupted; a notebook that was not finished is as it was", file=sys.stderr)
         sys.exit(130)

@@ -161,6 +161,7 @@ def main() -> None:
         table = pd.DataFrame(list(rows_of(given.only, given.rounds or ROUNDS[given.only])))
         table.reindex(columns=COLUMNS).to_csv(given.rows or sys.stdout, index=False)
         return
+    given.out.mkdir(parents=True, exist_ok=True)  # before the hours, not after them
     before, tables = waiting(), []
     for name in np.random.default_rng().permutation(list(ROUNDS)):
         print(f"== {name}", flush=True)

@@ -84,6 +84,11 @@ class Watch:
         return np.concatenate([errors[:, :, -1].mean(1)[:, None], solver], 1)
 
 
+def watched(tasks: int) -> int:
+    """Return on how many unseen tasks a run is scored while in training: a third of those at its end."""
+    return math.ceil(tasks / 3)
+
+
 def runs(
     algorithms: Sequence[str], k: int, iterations: int, seeds: Sequence[int], strength: float = STRENGTH
 ) -> list[TrainingConfig]:
@@ -105,7 +110,7 @@ def runs(
 
 
 def _units(budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit[Sine], ...]:
-    record, watch = RecordAdaptation(budget.evaluation_tasks), Watch(math.ceil(budget.evaluation_tasks / 3))
+    record, watch = RecordAdaptation(budget.evaluation_tasks), Watch(watched(budget.evaluation_tasks))
     families: dict[str, Sine] = {"returning": Sine(), "fresh": FreshSine()}
     many = [
         Unit(
@@ -142,7 +147,7 @@ COSTS = Experiment(
 
 
 def _implicit_units(budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit[Sine], ...]:
-    record, watch = RecordAdaptation(budget.evaluation_tasks), Watch(math.ceil(budget.evaluation_tasks / 3))
+    record, watch = RecordAdaptation(budget.evaluation_tasks), Watch(watched(budget.evaluation_tasks))
     return tuple(
         Unit(
             f"pull-{strength:g}",

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from companion.costs.experiment import COMMON_K, STRONGER, runs
+from companion.costs.experiment import COMMON_K, STRONGER, runs, watched
 from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE, operations
-from companion.intervals import LEVEL, UNMEASURED, Interval, interval
+from companion.intervals import LEVEL, UNMEASURED, Interval, counted, of_seeds
 from companion.results import Result, load_result
 from metalib.derivatives import gradient
 from metalib.errors import StoreError, require
@@ -104,7 +104,7 @@ class Evidence:
         ]
         wide = rows.pivot(index="seed", columns="k", values="tasks_needed")
         values = np.log((wide[many] / wide[few]).to_numpy())
-        return interval(values) if np.isfinite(values).all() else UNMEASURED
+        return of_seeds(values) if np.isfinite(values).all() else UNMEASURED
 
     def errors(
         self, algorithm: str, minibatches: str, k: int, steps: int = 10
@@ -131,7 +131,17 @@ class Evidence:
     def budget(self) -> str:
         """How long the runs are, in words."""
         config = self.runs.provenance["config"]
-        return f"{config['budget']['iterations']:,} outer iterations, {len(config['seeds'])} seeds"
+        return f"{config['budget']['iterations']:,} outer iterations, {counted(config['seeds'])}"
+
+    @property
+    def tasks(self) -> int:
+        """How many unseen tasks a trained network is scored on."""
+        return int(self.runs.provenance["config"]["budget"]["evaluation_tasks"])
+
+    @property
+    def watched(self) -> int:
+        """How many while it is in training."""
+        return watched(self.tasks)
 
     def curves(self) -> pd.DataFrame:
         """Return `mse` against `iteration`, `seconds` and `gradients` at k = 5, per `method` and `seed`.
@@ -165,7 +175,7 @@ class Evidence:
             The price, and per method the error over seeds.
         """
         limit, errors = self.at_equal(price)
-        return limit, {method: interval(of_seeds) for method, of_seeds in errors.items()}
+        return limit, {method: of_seeds(values) for method, values in errors.items()}
 
     def at_equal(self, price: str) -> tuple[float, dict[str, Float[np.ndarray, " seeds"]]]:
         """Return the same, with the error of every seed, linear between the points of its curve."""

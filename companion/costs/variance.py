@@ -1,9 +1,10 @@
 """How noisy meta-gradients are at a fixed φ, as the number of inner steps grows.
 
-Every sine wave of a sample is drawn minibatches for twice, independently. With g_{t,a} the meta-gradient of
+Every sine wave of a sample is drawn minibatches for twice. With g_{t,a} the meta-gradient of
 draw a of task t, the signal is ‖E[g]‖², the noise E‖g − E[g]‖², and the part of the noise that is due to
-minibatches is half of E‖g_{t,1} − g_{t,2}‖²; all three are estimated without bias. Noise over signal is the
-number of tasks over which a meta-gradient must be averaged until both are equal.
+minibatches is half of E‖g_{t,1} − g_{t,2}‖²; all three are estimated without bias, if the two draws are
+independent. Minibatches that return come from one shuffle of the same points; the last is not told of them.
+Noise over signal is the number of tasks over which a meta-gradient must be averaged until both are equal.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 ALPHA = 0.02
 CHUNK = 50
 """Runs whose trajectories are held at once."""
-FAMILIES: dict[str, Callable[[], Sine]] = {"returning": Sine, "fresh": FreshSine}
+RETURNING = "returning"
+FAMILIES: dict[str, Callable[[], Sine]] = {RETURNING: Sine, "fresh": FreshSine}
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Noise:
         tasks_needed: noise over signal; not a number where the signal cannot be told from zero.
         low: lower end of its 95 % interval over tasks, by the jackknife on a logarithmic scale.
         high: upper end.
-        within: the share of the noise that is due to minibatches.
+        within: the share of the noise that is due to minibatches, if the two draws are independent.
     """
 
     length: float
@@ -122,6 +124,8 @@ def meta_gradients(family: Sine, phi: Params, k: int, tasks: int, seed: int) -> 
 def noise_against_k(phi: Params, ks: Sequence[int], tasks: int, seed: int) -> pd.DataFrame:
     """Return one row per way to draw `minibatches`, `k` and `method`, with the fields of `Noise`.
 
+    `within` is not a number for minibatches that return.
+
     Args:
         phi: φ, a stack of one.
         ks: numbers of inner steps.
@@ -132,8 +136,10 @@ def noise_against_k(phi: Params, ks: Sequence[int], tasks: int, seed: int) -> pd
     for minibatches, family in FAMILIES.items():
         for k in ks:
             for method, g in meta_gradients(family(), phi, k, tasks, seed).items():
-                said = summarize(g)
-                rows.append({"minibatches": minibatches, "k": k, "method": method, **vars(said)})
+                said = vars(summarize(g))
+                if minibatches == RETURNING:
+                    said["within"] = float("nan")
+                rows.append({"minibatches": minibatches, "k": k, "method": method, **said})
     return pd.DataFrame(rows)
 
 

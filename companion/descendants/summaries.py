@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from companion.descendants.moving_layers import MARGIN, REUSED
-from companion.intervals import over_seeds, plus_minus
+from companion.intervals import counted, over_seeds, plus_minus
 from companion.results import Result
 
 NAMES = {"reptile": "Reptile", "maml": "MAML"}
@@ -133,5 +133,6 @@ def amount(runs: Sequence[Result]) -> str:
     trained = ", ".join(
         f"{NAMES[row.method]} {config['budget']['iterations']:,} outer iterations" for config, row in configs
     )
-    config, row = configs[0]
-    return f"5-way {row.shots}-shot, {len(config['seeds'])} seeds, {row.tasks} test tasks each; {trained}"
+    seeds = " and ".join(dict.fromkeys(counted(config["seeds"]) for config, _ in configs))
+    row = configs[0][1]
+    return f"5-way {row.shots}-shot, {seeds}, {row.tasks} test tasks each; {trained}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from metalib.errors import MetalibError, require
+from metalib.errors import DivergenceError, MetalibError, require
 from metalib.params import Params, add_scaled, dot_per_run, norm_per_run, subtract, zeros_like
 
 if TYPE_CHECKING:
@@ -64,12 +64,13 @@ def conjugate_gradients(
         tolerance: a run stops at ‖b − A x‖ ≤ tolerance · ‖b‖, or where roundoff would hide it.
         damping: δ ≥ 0, added to every eigenvalue of A; the residual is that of the damped system.
         truncate: whether a run whose search direction curves downward keeps what it has found, or b itself
-            if that is nothing, instead of raising an error (Steihaug 1983).
+            if that is nothing, instead of raising an error (Steihaug 1983). Then the x of a run whose b or A
+            is not finite is not a number, and the other runs go on.
 
     Raises:
         InputError: if b is no stack, or the limit, the tolerance or the damping is out of range.
-        CurvatureError: if a search direction p has pᵀ(A + δ I)p ≤ 0 and is not to be truncated, or if that
-            is not a number.
+        CurvatureError: if a search direction p has pᵀ(A + δ I)p ≤ 0 and is not to be truncated.
+        DivergenceError: likewise, if b or that is not finite.
 
     >>> double = lambda v: {"w": 2 * v["w"]}
     >>> conjugate_gradients(double, {"w": torch.tensor([[4.0, 6.0]])}).x
@@ -88,24 +89,30 @@ def conjugate_gradients(
     # Below roundoff the recursion's residual means nothing, and its directions shrink to zero.
     goal = max(tolerance, torch.finfo(squared.dtype).eps) ** 2 * squared
     steps = torch.zeros_like(squared, dtype=torch.int64)
-    bent = torch.zeros_like(squared, dtype=torch.bool)
+    bent, lost = torch.zeros_like(squared, dtype=torch.bool), ~squared.isfinite()
     for _ in range(limit):
-        # The negation keeps runs that are not a number active, so that they are noticed.
-        active = ~(squared <= goal) & ~bent
+        active = ~(squared <= goal) & ~bent & ~lost
         if not active.any():
             break
         image = damped(p)
         curvature = dot_per_run(p, image)
+        lost |= active & ~curvature.isfinite()
+        active &= ~lost
         if truncate:
             bent |= active & (curvature <= 0)
             x = add_scaled(x, b, (bent & (steps == 0) & active).to(squared.dtype))
             active &= ~bent
+        else:
+            _require_finite(lost)
         _require_positive(curvature, dot_per_run(p, p), active, damping)
         length = torch.where(active, squared / curvature, 0.0)
         x, r = add_scaled(x, p, length), add_scaled(r, image, -length)
         before, squared = squared, dot_per_run(r, r)
         p = add_scaled(r, p, torch.where(active, squared / before, 0.0))
         steps = steps + active
+    if not truncate:
+        _require_finite(lost)
+    x = add_scaled(x, b, torch.where(lost, torch.nan, 0.0).to(squared.dtype)) if lost.any() else x
     # The residual of the recursion falls on where roundoff has long stopped the true one.
     left = norm_per_run(subtract(b, damped(x)))
     size = norm_per_run(b)
@@ -120,6 +127,14 @@ def require_stack(a: Params, name: str) -> None:
         stacked and len({shape[0] for shape in shapes.values()}) == 1,
         f"{name}: the shapes are {shapes}; give a stack, all with the same leading axis of runs (1 if alone)",
     )
+
+
+def _require_finite(lost: Tensor) -> None:
+    if lost.any():
+        raise DivergenceError(
+            f"run {int(lost.nonzero()[0])}: its right-hand side or matrix is not finite; training has "
+            "diverged before, so choose smaller step sizes"
+        )
 
 
 def _require_positive(curvature: Tensor, squared: Tensor, active: Tensor, damping: float) -> None:

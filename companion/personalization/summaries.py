@@ -58,10 +58,15 @@ def messages(compressed: pd.DataFrame) -> pd.DataFrame:
             "size (%)": [f"{100 * value:.0f}" for value in compressed.bytes],
             "error of a message (%)": [f"{100 * value:.2g}" for value in compressed.error],
             "last loss, above that of float32": [
-                f"{value:.2f}".replace("-0.00", "0.00") for value in compressed.loss
+                _without_signed_zero(f"{value:.2f}") for value in compressed.loss
             ],
         }
     )
+
+
+def _without_signed_zero(text: str) -> str:
+    """Drop the sign of a mean that is written as zero, as in -0.00 ± 0.01, and of no other."""
+    return text.removeprefix("-") if float(text.split()[0]) == 0 else text
 
 
 def quoted(measured: Measured) -> dict[str, str]:

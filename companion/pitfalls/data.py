@@ -21,7 +21,7 @@ def split_after_rotating(characters: int, train: int, seed: int) -> Split:
 
     Args:
         characters: how many there are before turning.
-        train: how many of them make the training set, as a share of all.
+        train: how many of them make the training set.
         seed: decides the split.
     """
     order = generator(seed, "split").permutation(TURNS * characters)

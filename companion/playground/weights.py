@@ -119,7 +119,9 @@ def _source(results: Path, name: str, unit: str) -> dict[str, Any]:
 def _config(result: Result, unit: str) -> dict[str, Any]:
     """Return the configuration of the unit's run with our seed, and which row of its stack it is."""
     units = {one["name"]: one["runs"] for one in result.provenance["config"]["units"]}
-    row = next(i for i, run in enumerate(units[unit]) if run["seed"] == SEED)
+    seeds = [run["seed"] for run in units[unit]]
+    require(SEED in seeds, f"unit {unit} was run with seeds {seeds}; the pages play with seed {SEED}")
+    row = seeds.index(SEED)
     return {**units[unit][row], "row": row}
 
 

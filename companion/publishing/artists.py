@@ -105,7 +105,11 @@ def _interval(container: ErrorbarContainer) -> Rows:
     rows: Rows = {**_look(line, "interval"), "series": label(container.get_label()), "x": x, "y": y}
     given = [side for side, has in zip(SIDES, (container.has_xerr, container.has_yerr), strict=True) if has]
     for side, segments in zip(given, bars, strict=True):
-        ends = np.array([np.asarray(segment)[:, SIDES.index(side)] for segment in segments.get_segments()])
+        # Of a point without an interval matplotlib keeps no ends.
+        ends = np.array([
+            np.asarray(segment)[:, SIDES.index(side)] if len(segment) == 2 else (np.nan, np.nan)
+            for segment in segments.get_segments()
+        ])  # fmt: skip
         rows |= {f"{side}_low": ends.min(1), f"{side}_high": ends.max(1)}
     return rows
 

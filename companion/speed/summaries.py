@@ -62,7 +62,7 @@ def median_interval(values: np.ndarray) -> Ratio:
 
 
 def short(value: float | np.floating, digits: int = 3) -> str:
-    """Return a number with so many significant digits, and never with a power of ten.
+    """Return a number with so many significant digits; from 0.0001 to a million, without a power of ten.
 
     >>> short(2392.4), short(0.9185)
     ('2390', '0.918')
@@ -124,9 +124,10 @@ class Measured:
         return {str(name).split(maxsplit=1)[0].rstrip(","): float(value) for name, value in medians.items()}
 
     def floor(self, work: str, case: str) -> float:
-        """Return the milliseconds that FLOPs or bytes take at the rates measured, whichever is more."""
+        """Return the milliseconds that FLOPs, at the best rate measured, or bytes take, whichever is more."""
         flops, size = (self.value(work, case, "floor", quantity) for quantity in ("FLOP", "bytes"))
-        return max(flops / self.rates["matrix"], size / self.rates["copy"]) / 1e6
+        best = max(self.rates["matrix"], self.rates["convolution"])
+        return max(flops / best, size / self.rates["copy"]) / 1e6
 
     @cached_property
     def networks(self) -> list[str]:

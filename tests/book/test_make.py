@@ -120,17 +120,20 @@ def test_documented_make_targets_exist(path):
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
-def test_documented_commands_of_metalib_exist(path):
+def test_documented_commands_exist(path):
     program = typer.main.get_command(app)
-    for line in re.findall(r"python -m metalib ([^`\n#]+)", path.read_text()):
+    found = re.findall(r"-m companion ([^`\n#]+)", path.read_text())
+    assert found or path.name not in ("README.md", "reproduce.md", "data.md")
+    for line in found:
         name, *words = line.split()
         if name == "--help":
             continue
         command = program.commands[name]  # type: ignore[attr-defined]
         options = {option for parameter in command.params for option in parameter.opts}
         assert {word.split("=")[0] for word in words if word.startswith("--")} <= options, line
-        if name == "run" and not words[0].startswith(("<", "NAME")):
-            assert words[0] in EXPERIMENTS, line
+        if name == "run" and words and not words[0].startswith(("<", "NAME")):
+            # A document may have its readers write an experiment of their own.
+            assert words[0] in EXPERIMENTS or f'"{words[0]}"' in path.read_text(), line
 
 
 def test_documented_files_exist():
@@ -144,6 +147,21 @@ def test_the_picture_of_the_readme_is_the_one_in_the_notebook(tmp_path):
     copy = tmp_path / "picture.png"
     python("scripts/notebooks.py", "picture", "notebooks/sine.ipynb", "fig-sine-curves", copy)
     assert copy.read_bytes() == (ROOT / "book" / "_static" / "figure-1.png").read_bytes(), "make notebooks"
+
+
+def pins(path: Path) -> set[str]:
+    lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())
+    return {line for line in lines if "==" in line}
+
+
+def test_the_benchmarks_run_what_the_book_runs():
+    """Versions that both files name are the same, for every version of Python."""
+    book, benchmarks = (pins(ROOT / name) for name in ("requirements.txt", "benchmarks/requirements.txt"))
+    shared = {line.split("==")[0] for line in book} & {line.split("==")[0] for line in benchmarks}
+    assert {"torch", "numpy", "pandas"} <= shared
+    for name in shared:
+        of = [{line for line in lines if line.startswith(f"{name}==")} for lines in (book, benchmarks)]
+        assert of[0] == of[1], name
 
 
 def test_requirements_pin_everything_and_name_no_index():

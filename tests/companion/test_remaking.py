@@ -148,6 +148,15 @@ def test_a_result_that_comes_out_different_is_told_with_how_much(tmp_path):
         remaking.remake(shutil.copy(folder / PROVENANCE, tmp_path / "p.json"), tmp_path / "again")
 
 
+def test_weights_that_come_out_different_are_not_passed_over_in_silence(tmp_path):
+    folder = sine_sweep(tmp_path)
+    result = load_result(folder)
+    name = min(result.arrays)
+    save_result(folder, replace(result, arrays={**result.arrays, name: result.arrays[name] + 1}))
+    said = remaking.remake(folder, tmp_path / "again")
+    assert said[-1] == "arrays.npz: other bytes; weights are compared through their scores"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -92,7 +92,9 @@ playground.ready(() => {
   }
 
   function extendStroke(place) {
-    const stroke = drawings.get(selected).at(-1), [x, y] = stroke.at(-1);
+    const stroke = drawings.get(selected)?.at(-1);
+    if (!stroke) return beginStroke(place);  // what was drawn has been erased meanwhile
+    const [x, y] = stroke.at(-1);
     if (Math.hypot(place[0] - x, place[1] - y) < 1) return;
     stroke.push(place);
     drawPad();

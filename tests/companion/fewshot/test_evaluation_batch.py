@@ -107,7 +107,15 @@ def test_what_the_gain_decides(gain, error, matters, explains):
     found = gain_of(rows, Evaluation(15))
     assert found.mean == pytest.approx(gain)
     assert found.high - gain == pytest.approx(1.96 * error / 3**0.5), "the mean of three seeds"
-    assert (it_matters(rows), it_explains_the_gap(rows)) == (matters, explains)
+    table_2 = load_result(evaluation_batch.STORED).tables["accuracy"]
+    assert (it_matters(rows), it_explains_the_gap(rows, table_2)) == (matters, explains)
+
+
+def test_what_the_page_shows_needs_no_results_beside_the_package(monkeypatch, tmp_path):
+    """As where companion is installed as a wheel, and the results lie where the notebook says."""
+    table_2 = load_result(evaluation_batch.STORED).tables["accuracy"]
+    monkeypatch.setattr(evaluation_batch, "STORED", tmp_path)
+    assert list(evaluation_batch.expected(table(0.6), table_2).verdict) == [HOLDS, FAILS]
 
 
 def test_the_usual_accuracy_is_that_of_the_first_way_over_all_tasks():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from companion.implicit.linear_systems import CurvatureError, conjugate_gradients
-from metalib.errors import InputError
+from metalib.errors import DivergenceError, InputError
 from metalib.params import select
 from tests.tolerances import EXACT, ROUNDOFF
 
@@ -98,11 +98,23 @@ def test_a_matrix_that_is_not_positive_definite_is_a_clear_error(eigenvalues):
         conjugate_gradients(by(matrices), b)
 
 
-def test_what_is_not_a_number_is_an_error_on_either_side():
-    nan = torch.full((1, 3, 3), torch.nan).double()
-    for matrices, b in ((nan, right_side(1, 3)), (torch.eye(3).double()[None], {"w": nan[0, :1]})):
-        with pytest.raises(CurvatureError, match="curvature nan"):
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_finite_is_an_error_on_either_side(value):
+    bad = torch.full((1, 3, 3), value).double()
+    for matrices, b in ((bad, right_side(1, 3)), (torch.eye(3).double()[None], {"w": bad[0, :1]})):
+        with pytest.raises(DivergenceError, match="run 0: its right-hand side or matrix is not finite"):
             conjugate_gradients(by(matrices), b)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_where_runs_are_truncated_one_that_is_not_finite_leaves_the_others_alone(value):
+    matrices, b = torch.stack([symmetric([1.0, 2.0, 3.0])] * 3), right_side(3, 3)
+    alone = conjugate_gradients(by(matrices), b, truncate=True).x["w"]
+    b["w"][1] = value
+    matrices[2] = value
+    found = conjugate_gradients(by(matrices), b, truncate=True).x["w"]
+    torch.testing.assert_close(found[0], alone[0])
+    assert found[1:].isnan().all()
 
 
 def test_damping_is_added_to_every_eigenvalue():
