@@ -50,7 +50,7 @@ app = typer.Typer(
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:i")]
 Omniglot = Annotated[str, typer.Option(envvar=VARIABLE, help="folder with its archives; else downloaded")]
 MiniImagenet = Annotated[str, typer.Option(envvar=mini.VARIABLE, help="folder with a copy, for both table1s")]
-Seeds = Annotated[str, typer.Option(help="seeds, separated by commas")]
+Seeds = Annotated[str, typer.Option(help="seeds, separated by commas; if none, those of the experiment")]
 Results = Annotated[str, typer.Option(help="folder that holds all results")]
 Threads = Annotated[int, whole("threads", "processor threads; these networks are too small for more than 1")]
 Jobs = Annotated[int, whole("jobs", "runs side by side, one thread each; 0: one per core, or one on a GPU")]
@@ -72,7 +72,7 @@ def run(
     name: Annotated[str, typer.Argument(help="experiment, see `list`")],
     budget: Annotated[str, typer.Option(help="one that `list` shows, such as smoke or paper")] = "quick",
     device: Device = "cpu",
-    seeds: Seeds = "0,1,2",
+    seeds: Seeds = "",
     results: Results = "runs",
     threads: Threads = 1,
     jobs: Jobs = 0,
@@ -191,7 +191,7 @@ def _run(
     again: bool = False,
     dry_run: bool = False,
 ) -> None:
-    of_seeds, place = numbers(seeds, "seeds", whole_number), folder(results)
+    of_seeds, place = numbers(seeds, "seeds", whole_number) if seeds else experiment.seeds, folder(results)
     if dry_run:
         asked = requested(experiment, budget, of_seeds, device, place, jobs, scheduler)
         print(estimates.plan(asked, jobs, again))

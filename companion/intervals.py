@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -40,7 +40,7 @@ class Interval(NamedTuple):
         ('4.9 ± 0.4', '+4.9 ± 0.4')
         >>> f"{Interval(0.12, 0.118, 0.122):.2f}", f"{Interval(1.0, 1.0, 1.0):.2f}"
         ('0.120 ± 0.002', '1.00 ± 0.00')
-        >>> f"{of_seeds(np.array([4.9])):+.1f}"
+        >>> f"{interval(np.array([4.9])):+.1f}"
         '+4.9 (one seed)'
         """
         if not spec:
@@ -120,24 +120,29 @@ def over_tasks(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def interval(values: Float[np.ndarray, " n"]) -> Interval:
     """Return the mean of independent values with Student's interval, x̄ ± t_{n−1} s / √n.
 
-    For three seeds, t is 4.30: three runs say little about their spread, and the interval says so.
+    For three seeds, t is 4.30: three runs say little about their spread, and the interval says so. A single
+    one says nothing: the ends are then not numbers, and such an interval decides nothing.
 
     Raises:
-        InputError: if there are fewer than two values, from which no spread can be estimated.
+        InputError: if there are no values.
 
     >>> interval(np.array([1.0, 2.0, 3.0]))
     Interval(mean=2.0, low=-0.484..., high=4.484...)
+    >>> interval(np.array([1.0]))
+    Interval(mean=1.0, low=nan, high=nan)
     """
     from scipy import stats  # here, so that machines that only train need no SciPy
 
-    require(len(values) >= 2, f"got {len(values)} value; an interval needs at least two")
+    require(len(values) >= 1, "there are no values to take the mean of")
     center = float(np.mean(values))
+    if len(values) == 1:
+        return Interval(center, np.nan, np.nan)
     error = float(np.std(values, ddof=1)) / len(values) ** 0.5
     half = float(stats.t.ppf(0.5 + LEVEL / 2, df=len(values) - 1)) * error
     return Interval(center, center - half, center + half)
 
 
-def counted(seeds: Sequence[int]) -> str:
+def counted(seeds: Sized) -> str:
     """Write how many seeds there are.
 
     >>> counted([0, 1, 2]), counted([0])
@@ -146,13 +151,21 @@ def counted(seeds: Sequence[int]) -> str:
     return ONE_SEED if len(seeds) == 1 else f"{len(seeds)} seeds"
 
 
-def of_seeds(values: Float[np.ndarray, " n"]) -> Interval:
-    """Return `interval(values)`; of one seed its value with ends that are not numbers, which decides nothing.
+def paired(one: pd.Series, other: pd.Series) -> Float[np.ndarray, " seeds"]:
+    """Return one minus the other, seed by seed, for the seeds that both were run with.
 
-    >>> of_seeds(np.array([1.0]))
-    Interval(mean=1.0, low=nan, high=nan)
+    A seed that one of them lacks is left out. A run that diverged was run: it stays, as not a number.
+
+    >>> paired(pd.Series([3.0, 5.0, np.nan]), pd.Series([1.0, 1.0], index=[1, 2]))
+    array([ 4., nan])
     """
-    return interval(values) if len(values) != 1 else Interval(float(values[0]), np.nan, np.nan)
+    both = one.index.intersection(other.index)
+    return (one.loc[both] - other.loc[both]).to_numpy()
+
+
+def lowest(found: Iterable[Interval]) -> Interval:
+    """Return the one whose lower end is lowest; of single seeds, which have none, the one of lowest mean."""
+    return min(found, key=lambda one: one.mean if np.isnan(one.low) else one.low)
 
 
 def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str = "mse") -> pd.DataFrame:
@@ -172,7 +185,7 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str = "mse") -> pd
     for key, group in table.groupby(list(by), sort=False, dropna=False):
         finite = group[value].to_numpy()[np.isfinite(group[value])]
         several = len(finite) >= 2 or len(finite) == len(group)
-        center = of_seeds(finite) if several else (np.nan, np.nan, np.nan)
+        center = interval(finite) if several else (np.nan, np.nan, np.nan)
         rows.append((*key, *center, len(finite), len(group) - len(finite)))
     return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "seeds", "diverged"])
 

@@ -22,7 +22,7 @@ from companion.fewshot import figures as fewshot
 from companion.inner_gradients import claims as of_gradients
 from companion.inner_gradients import figure3, summaries
 from companion.inner_gradients import figures as gradients
-from companion.intervals import over_seeds
+from companion.intervals import counted, over_seeds
 from companion.overlap import claims as of_overlap
 from companion.overlap import figures as overlap
 from companion.overlap.settings import METHODS
@@ -65,7 +65,7 @@ def _budget(result: Result) -> str:
     """Return how long the runs of a result are, for the corner of a slide."""
     ran = result.provenance["config"]
     return (
-        f"{ran['budget']['iterations']:,} outer iterations, {len(ran['seeds'])} seeds, mean and 95 % interval"
+        f"{ran['budget']['iterations']:,} outer iterations, {counted(ran['seeds'])}, mean and 95 % interval"
     )
 
 

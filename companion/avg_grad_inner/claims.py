@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from companion.expansion.remainders import COMPARED, order_of
-from companion.intervals import UNMEASURED, Interval, interval
+from companion.intervals import UNMEASURED, Interval, counted, interval
 from companion.verdicts import Claim, decide, each, every, jointly
 
 EXACT = 1e-12
@@ -52,7 +52,7 @@ class Evidence:
         """How long the runs of `course` are."""
         if self.course is None:
             return NOT_RUN
-        return f"{self.course.iteration.max():,} iterations, {self.course.seed.nunique()} seeds"
+        return f"{self.course.iteration.max():,} iterations, {counted(self.course.seed.unique())}"
 
     @property
     def smallest_alpha(self) -> float:

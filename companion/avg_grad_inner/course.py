@@ -103,4 +103,5 @@ COURSE: Experiment[Budget] = Experiment(
     "what updates are made of, and the inner product of gradients, through training on sine waves",
     BUDGETS["inner-product"],
     _units,
+    seeds=SEEDS,
 )

@@ -103,7 +103,7 @@ def training(reptile: pd.DataFrame, joint: pd.DataFrame, steps: pd.DataFrame) ->
     right.legend(fontsize=7, loc="upper right")
     for place in (left, middle, right):
         place.set_xscale("symlog", linthresh=3)
-        place.set_xlim(-0.5, 1500)
+        place.set_xlim(-0.5, 1.5 * steps["iteration"].max())
         place.set_xticks([0, 3, 30, 300], ["0", "3", "30", "300"])
         place.xaxis.set_minor_locator(NullLocator())
         place.set_xlabel("outer iteration")

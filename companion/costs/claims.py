@@ -24,7 +24,7 @@ import numpy as np
 
 from companion.costs.summaries import Evidence
 from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE, UNROLLED, WAYS
-from companion.intervals import Interval
+from companion.intervals import ONE_SEED, Interval, counted
 from companion.sine.summaries import ahead
 from companion.verdicts import Claim, decide, each, every
 
@@ -151,7 +151,7 @@ def noise_grows(evidence: Evidence) -> Claim:
         "section 1, as a reading",
         "from k = 4 to 64 noise over signal changes by a factor "
         + ", ".join(f"{_factor(found)} {PLACES[place]}" for place, found in changes.items())
-        + " (sine waves, 3 seeds)",
+        + f" (sine waves, {counted(evidence.noise.seed.unique())})",
         each(changes.values(), above=0),
     )
 
@@ -184,4 +184,5 @@ def _factor(found: Interval) -> str:
     """Write the exponential of an interval, whose ends are no longer at one distance."""
     if not np.isfinite(found.mean):
         return "that cannot be told (no signal)"
-    return f"{np.exp(found.mean):.2g} ({np.exp(found.low):.2g} to {np.exp(found.high):.2g})"
+    ends = ONE_SEED if np.isnan(found.low) else f"{np.exp(found.low):.2g} to {np.exp(found.high):.2g}"
+    return f"{np.exp(found.mean):.2g} ({ends})"

@@ -10,7 +10,7 @@ from companion.costs.experiment import KS
 from companion.costs.summaries import Evidence
 from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE, UNROLLED, WAYS
 from companion.implicit.training import LOOK
-from companion.intervals import of_seeds
+from companion.intervals import interval
 from companion.style import BLACK, LOOKS, figure
 from metalib.methods import Look
 
@@ -67,7 +67,7 @@ def steps(evidence: Evidence) -> Figure:
     for name in ("maml", "reptile"):
         look = LOOKS[name]
         for minibatches, filled in (("returning", True), ("fresh", False)):
-            found = [of_seeds(evidence.errors(name, minibatches, k)) for k in KS]
+            found = [interval(evidence.errors(name, minibatches, k)) for k in KS]
             axes.errorbar(
                 [k * shift for k in KS],
                 [one.mean for one in found],
@@ -103,7 +103,7 @@ def bought(curves: pd.DataFrame) -> Figure:
     for place, (price, label) in zip(axes, prices, strict=True):
         for method, rows in curves.groupby("method"):
             at = rows.groupby("iteration")[price].mean()
-            found = [of_seeds(group.to_numpy()) for _, group in rows.groupby("iteration").mse]
+            found = [interval(group.to_numpy()) for _, group in rows.groupby("iteration").mse]
             look = LOOK_OF[str(method)]
             name = "MAML" if method == PRODUCTS else look.label
             place.plot(

@@ -13,7 +13,7 @@ import torch
 
 from companion.costs.experiment import COMMON_K, STRONGER, runs, watched
 from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE, operations
-from companion.intervals import LEVEL, UNMEASURED, Interval, counted, of_seeds
+from companion.intervals import LEVEL, UNMEASURED, Interval, counted, interval
 from companion.results import Result, load_result
 from metalib.derivatives import gradient
 from metalib.errors import StoreError, require
@@ -104,7 +104,7 @@ class Evidence:
         ]
         wide = rows.pivot(index="seed", columns="k", values="tasks_needed")
         values = np.log((wide[many] / wide[few]).to_numpy())
-        return of_seeds(values) if np.isfinite(values).all() else UNMEASURED
+        return interval(values) if np.isfinite(values).all() else UNMEASURED
 
     def errors(
         self, algorithm: str, minibatches: str, k: int, steps: int = 10
@@ -175,7 +175,7 @@ class Evidence:
             The price, and per method the error over seeds.
         """
         limit, errors = self.at_equal(price)
-        return limit, {method: of_seeds(values) for method, values in errors.items()}
+        return limit, {method: interval(values) for method, values in errors.items()}
 
     def at_equal(self, price: str) -> tuple[float, dict[str, Float[np.ndarray, " seeds"]]]:
         """Return the same, with the error of every seed, linear between the points of its curve."""

@@ -11,7 +11,7 @@ from companion.costs.experiment import ALPHA, COMMON_K, STRENGTH, STRONGER
 from companion.costs.summaries import TRAINED, Evidence
 from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE
 from companion.implicit.expansion import predicted_implicit_coefficients
-from companion.intervals import Interval, of_seeds
+from companion.intervals import Interval, interval
 from companion.results import Result
 from metalib.tasks.sine import zero_function_error
 
@@ -76,7 +76,7 @@ def characters_table(evidence: Evidence, result: Result, mode: str = "transducti
                 "method": "MAML" if method == PRODUCTS else method,
                 "ms per outer step": f"{1e3 * seconds:.0f}",
                 "seconds in all": f"{steps * seconds:.0f}",
-                "accuracy (%)": f"{of_seeds(of.accuracy.to_numpy()):.1f}",
+                "accuracy (%)": f"{interval(of.accuracy.to_numpy()):.1f}",
             }
         )
     return pd.DataFrame(rows)
@@ -103,7 +103,7 @@ def pulls_table(evidence: Evidence) -> pd.DataFrame:
             {
                 "λ": f"{strength:g}",
                 "AvgGradInner, in α": f"{share:.1f}",
-                "error": "diverged" if diverged else f"{of_seeds(errors):.2f}",
+                "error": "diverged" if diverged else f"{interval(errors):.2f}",
                 "solver steps": f"{end.solver_steps.mean():.1f}",
                 "residual": f"{end.solver_residual.mean():.1g}",
                 "tasks that curve downward": f"{end.bent.mean():.0%}",

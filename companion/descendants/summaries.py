@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from companion.descendants.moving_layers import MARGIN, REUSED
-from companion.intervals import counted, over_seeds, plus_minus
+from companion.intervals import Interval, counted, over_seeds, plus_minus
 from companion.results import Result
 
 NAMES = {"reptile": "Reptile", "maml": "MAML"}
@@ -92,7 +92,7 @@ def report(accuracy: pd.DataFrame, layers: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _text(row: pd.Series) -> str:
-    return f"{row['mean']:.2f} ± {(row.high - row.low) / 2:.2f}"
+    return f"{Interval(row['mean'], row.low, row.high):.2f}"
 
 
 def quoted(accuracy: pd.DataFrame, layers: pd.DataFrame) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pandas as pd
 from companion.fewshot import fidelity, fine_tuning, longer, table1, table2
 from companion.fewshot.evidence import Evidence as Evidence
 from companion.fewshot.table2 import REPRODUCED
-from companion.intervals import UNMEASURED, Interval, counted, difference, intervals_of, listed, of_seeds
+from companion.intervals import UNMEASURED, Interval, counted, difference, interval, intervals_of, listed
 from companion.results import Result
 from companion.verdicts import Claim, decide, each
 
@@ -84,7 +84,7 @@ def transduction_helps(evidence: Evidence) -> Claim:
         paired = evidence.table1.tables["accuracy"].query("classes == 'test' and mode == 'difference'")
         for shots, rows in paired.groupby("shots"):
             name = f"Mini-ImageNet {shots}-shot"
-            found[name] = of_seeds(rows.accuracy.to_numpy())
+            found[name] = interval(rows.accuracy.to_numpy())
     missing = len(table2.PAPER) // 2 + CELLS_OF_TABLE_1 - len(found)
     return Claim(
         "transduction helps",
@@ -146,7 +146,7 @@ def momentum_in_the_inner_loop_hurts(evidence: Evidence) -> Claim:
         "momentum in the inner loop hurts",
         "across the board",
         ", ".join(f"{name} {one:.1f}" for name, one in zip(names, found, strict=True))
-        + f" (5-way, {iterations:,} iterations, {len(config['seeds'])} seeds, {tasks} tasks)",
+        + f" (5-way, {iterations:,} iterations, {counted(config['seeds'])}, {tasks} tasks)",
         each(found, below=0),
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from companion.fewshot import fidelity, fine_tuning, methods, methods_20_way, table1_methods, table2
-from companion.intervals import UNMEASURED, Interval, interval
+from companion.intervals import UNMEASURED, Interval, interval, paired
 from companion.results import Result, load_result
 
 NEEDED = {"table2": "table2", "methods": "table2-methods", "fidelity": "fidelity"}
@@ -112,8 +112,8 @@ class Evidence:
         """Return by how much a method is ahead of Reptile at 5-way 1-shot, transductive, paired by seed."""
         both = methods.named(self.accuracy, self.methods.tables["accuracy"])
         rows = both[(both.shots == 1) & (both["mode"] == "transductive") & (both.classes == "test")]
-        wide = rows.pivot(index="seed", columns="algorithm", values="accuracy")
-        return interval((wide[method] - wide.reptile).to_numpy())
+        cells = rows.set_index(["algorithm", "seed"]).accuracy
+        return interval(paired(cells[method], cells["reptile"]))
 
     def beyond_reptile_20_way(self, method: str) -> Interval:
         """Return the same at 20-way 1-shot, where the methods were run after equal work."""
@@ -144,5 +144,4 @@ class Evidence:
             .set_index("seed")
             .accuracy
         )
-        best = tuned.set_index("seed").accuracy
-        return interval((best - reptile.loc[best.index]).to_numpy())
+        return interval(paired(tuned.set_index("seed").accuracy, reptile))

@@ -18,7 +18,7 @@ from companion.budgets import BUDGETS, Budget
 from companion.fewshot.methods import MAML_EVALUATION_STEPS, MOST_ITERATIONS, Released, released_unit
 from companion.fewshot.scores import RecordAccuracy, Scoring
 from companion.fewshot.settings import SETTINGS, on_both_pools, reptile_configs
-from companion.intervals import Interval, interval, listed, over_seeds
+from companion.intervals import Interval, interval, listed, over_seeds, paired
 from companion.running.experiment import Unit
 from companion.verdicts import decide, each
 from metalib.data.classes import ClassPool
@@ -97,8 +97,8 @@ def ahead(reptile: pd.DataFrame, others: pd.DataFrame, first: str, second: str =
         second: likewise.
     """
     rows = accuracies(reptile, others).query("mode == 'transductive'")
-    wide = rows.pivot(index="seed", columns="algorithm", values="accuracy")[[first, second]].dropna()
-    return interval((wide[first] - wide[second]).to_numpy())
+    cells = rows.set_index(["algorithm", "seed"]).accuracy
+    return interval(paired(cells[first], cells[second]))
 
 
 def expected(reptile: pd.DataFrame, others: pd.DataFrame, similar: float) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from companion.running.experiment import B, Experiment, Unit
+from companion.running.experiment import SEEDS, B, Experiment, Unit
 from metalib.data.classes import ClassPool
 from metalib.data.glyphs import glyphs
 from metalib.data.omniglot import omniglot
@@ -75,6 +75,7 @@ def on_both_pools(
     units: Callable[[Callable[[], ClassPool], B, tuple[int, ...]], tuple[Unit[Any], ...]],
     *,
     on_divergence: OnDivergence = "raise",
+    seeds: tuple[int, ...] = SEEDS,
 ) -> tuple[Experiment[B], Experiment[B]]:
     """Return an experiment on Omniglot, and its twin on the embedded glyphs for machines without Omniglot.
 
@@ -84,8 +85,11 @@ def on_both_pools(
         budgets: those of `budgets.BUDGETS`, by name.
         units: maps (what makes the pool, budget, seeds) to the runs.
         on_divergence: "raise" or "record".
+        seeds: what to run if nothing else is asked for.
     """
-    on_omniglot = Experiment(name, f"{title}, Omniglot", budgets, partial(units, omniglot), on_divergence)
+    on_omniglot = Experiment(
+        name, f"{title}, Omniglot", budgets, partial(units, omniglot), on_divergence, seeds=seeds
+    )
     on_glyphs = replace(
         on_omniglot, name=f"{name}-glyphs", title=f"{title}, glyphs", units=partial(units, glyphs)
     )

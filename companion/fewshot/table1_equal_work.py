@@ -18,7 +18,7 @@ import pandas as pd
 
 from companion.budgets import BUDGETS, Budget
 from companion.fewshot import table1, table1_methods
-from companion.intervals import Interval, difference, listed, of_seeds
+from companion.intervals import Interval, difference, interval, listed
 from companion.running.experiment import Experiment, Unit
 from companion.style import readers_name
 from companion.verdicts import each
@@ -74,7 +74,7 @@ def ahead(accuracy: pd.DataFrame, first: str, second: str) -> dict[str, Interval
     rows = table1_methods.together(*_parts(accuracy)).query("classes == 'test' and mode == 'transductive'")
     wide = rows.pivot(index=["shots", "seed"], columns="algorithm", values="accuracy")
     leads = (wide[first] - wide[second]).groupby("shots")
-    return {f"{shots}-shot": of_seeds(found.to_numpy()) for shots, found in leads}
+    return {f"{shots}-shot": interval(found.to_numpy()) for shots, found in leads}
 
 
 def expected(accuracy: pd.DataFrame, similar: float) -> pd.DataFrame:

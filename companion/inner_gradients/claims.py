@@ -10,7 +10,7 @@ import pandas as pd
 
 from companion.inner_gradients.summaries import contrast, final_accuracies
 from companion.inner_gradients.two_steps import MARGIN
-from companion.intervals import Interval, counted, plus_minus
+from companion.intervals import Interval, counted, lowest, plus_minus
 from companion.results import Result, load_result
 from companion.verdicts import Claim, decide, each
 from metalib.errors import StoreError
@@ -74,14 +74,14 @@ class Evidence:
 
     @property
     def at_length(self) -> Evidence:
-        """The same, with Figure 3 at the paper's own length.
+        """The same, with Figure 3 at the paper's own length, and without the shorter runs on other seeds.
 
         Raises:
             StoreError: if that was not run.
         """
         if self.full is None:
             raise StoreError("no Figure 3 at the paper's own length is stored; run figure3 --budget paper")
-        return replace(self, figure3=self.full)
+        return replace(self, figure3=self.full, more_seeds=None)
 
     @property
     def short(self) -> str:
@@ -97,7 +97,7 @@ def the_first_gradient_alone_does_poorly(evidence: Evidence) -> Claim:
     """g_1 is less accurate than every other curve, paired by seed."""
     others = [curve for curve in evidence.final.index if curve != "1-first"]
     behind = [contrast(evidence.accuracy, {curve: 1, "1-first": -1}) for curve in others]
-    closest = min(behind, key=lambda found: found.low)
+    closest = lowest(behind)
     first = plus_minus(evidence.final).loc["1-first"]
     return Claim(
         "the first gradient alone does poorly",

@@ -6,13 +6,12 @@ Known when this was written: the same runs at a quarter of the length. There all
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from companion.inner_gradients.claims import Evidence, gains_more
 from companion.inner_gradients.summaries import contrast, final_accuracies
 from companion.inner_gradients.two_steps import MARGIN
-from companion.intervals import Interval, listed, of_seeds, over_tasks, plus_minus
+from companion.intervals import Interval, interval, listed, lowest, over_tasks, paired, plus_minus
 from companion.verdicts import decide, each
 
 FIRST, LEADER = "1-first", "4-sum"
@@ -83,8 +82,7 @@ def expected(full: Evidence, shorter: Evidence) -> pd.DataFrame:
 
 def gained(full: Evidence, shorter: Evidence, curve: str) -> Interval:
     """Return what one curve gains by longer training, paired by seed."""
-    end, before = (_by_seed(evidence.accuracy, curve) for evidence in (full, shorter))
-    return of_seeds((end - before.loc[end.index]).to_numpy())
+    return interval(paired(*(_by_seed(evidence.accuracy, curve) for evidence in (full, shorter))))
 
 
 def _by_seed(accuracy: pd.DataFrame, curve: str) -> pd.Series:
@@ -93,6 +91,6 @@ def _by_seed(accuracy: pd.DataFrame, curve: str) -> pd.Series:
 
 
 def _closest(found: dict[str, Interval]) -> str:
-    """The one that is first to decide against the rest: of the lowest end, or of one seed the lowest mean."""
-    name = min(found, key=lambda one: np.nan_to_num(found[one].low, nan=found[one].mean))
-    return f"closest: {listed({name: found[name]})}"
+    closest = lowest(found.values())
+    (name,) = (one for one, lead in found.items() if lead is closest)
+    return f"closest: {listed({name: closest})}"

@@ -125,4 +125,5 @@ def foretold(result: Result) -> pd.DataFrame:
             each(rises, above=0),
         ),
     ]
-    return pd.DataFrame(rows, columns=["said before", f"seeds that stay, of {seeds}, or rise", "it"])
+    told = pd.DataFrame(rows, columns=["said before", f"seeds that stay, of {seeds}, or rise", "it"])
+    return told if seeds > 1 else told.assign(it=OPEN)  # all of one seed is no evidence

@@ -9,7 +9,7 @@ import pandas as pd
 
 from companion.budgets import FIGURE_3
 from companion.inner_gradients.settings import BATCH
-from companion.intervals import Interval, counted, of_seeds, over_seeds, plus_minus
+from companion.intervals import Interval, counted, interval, over_seeds, paired, plus_minus
 from companion.results import Result
 
 FACTS = ("curve", "kind", "k", "lambda")
@@ -112,14 +112,14 @@ def differences(
     """
     cells = accuracy[accuracy["mode"] == mode].set_index(["curve", "seed"]).accuracy
     parts = [
-        (cells[first] - cells[second]).rename("difference").reset_index().assign(first=first, second=second)
+        pd.DataFrame({"difference": paired(cells[first], cells[second])}).assign(first=first, second=second)
         for first, second in pairs
     ]
     return over_seeds(pd.concat(parts), ["first", "second"], "difference")
 
 
 def contrast(accuracy: pd.DataFrame, weights: Mapping[str, float], mode: str = "inductive") -> Interval:
-    """Return mean and interval over the seeds (`of_seeds`) of a weighted sum of accuracies, paired by seed.
+    """Return mean and interval over the seeds (`interval`) of a weighted sum of accuracies, paired by seed.
 
     With weights 1, −1, −1 and 1 it is a difference of differences: how much more one curve gains than
     another.
@@ -130,5 +130,9 @@ def contrast(accuracy: pd.DataFrame, weights: Mapping[str, float], mode: str = "
         mode: the mode of evaluation.
     """
     chosen = accuracy[accuracy["mode"] == mode]
-    cells = chosen.pivot_table(index="seed", columns="curve", values="accuracy", dropna=False)
-    return of_seeds(cells[list(weights)].to_numpy() @ np.array(list(weights.values())))
+    chosen = chosen[chosen.curve.isin(list(weights))]
+    cells = chosen.pivot(index="seed", columns="curve", values="accuracy")
+    # Seeds that only some curves were run with are left out; one that diverged was run, and is not a number.
+    everywhere = chosen.groupby("seed").curve.nunique() == len(weights)
+    cells = cells.loc[everywhere[everywhere].index]
+    return interval(cells[list(weights)].to_numpy() @ np.array(list(weights.values())))

@@ -20,7 +20,7 @@ from metalib.tasks.fewshot import FewShot
 MARGIN = 0.5
 """Percentage points; a smaller lead counts as none."""
 SEEDS = tuple(range(3, 13))
-"""For `--seeds`: none of those of Figure 3."""
+"""None of those of Figure 3."""
 
 
 def _units(
@@ -41,4 +41,5 @@ TWO_STEPS, TWO_STEPS_GLYPHS = on_both_pools(
     BUDGETS["figure3-two-steps"],
     _units,
     on_divergence="record",
+    seeds=SEEDS,
 )

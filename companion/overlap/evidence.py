@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from companion.inner_gradients.summaries import contrast
-from companion.intervals import Interval, over_seeds
+from companion.intervals import Interval, counted, over_seeds
 from companion.results import Result, load_result
 
 STORED = ("figure4a", "figure4b", "figure4c", "figure4-sensitivity", "late-gradients", "figure4-tails")
@@ -54,14 +54,14 @@ class Evidence:
     def budget(self) -> str:
         """How long the runs of Figure 4 are."""
         config = self.by_steps.provenance["config"]
-        return f"{config['budget']['iterations']:,} iterations, {len(config['seeds'])} seeds"
+        return f"{config['budget']['iterations']:,} iterations, {counted(config['seeds'])}"
 
     @property
     def late_budget(self) -> str:
         """Those of the late gradients."""
         config = self.late.provenance["config"]
         iterations, tasks = config["budget"]["iterations"], config["budget"]["evaluation_tasks"]
-        return f"{iterations:,} iterations, {len(config['seeds'])} seeds, {tasks} tasks each"
+        return f"{iterations:,} iterations, {counted(config['seeds'])}, {tasks} tasks each"
 
     @cached_property
     def worth(self) -> dict[str, pd.DataFrame]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pandas as pd
 
 from companion.inner_gradients.summaries import contrast, final_accuracies
-from companion.intervals import Interval, over_seeds, plus_minus
+from companion.intervals import Interval, counted, over_seeds, plus_minus
 from companion.overlap.tails import MARGIN, SHARES
 from companion.results import Result
 from companion.verdicts import decide, each
@@ -21,7 +21,7 @@ LENGTHS = {"own": "its own length", "rescaled": "the length of a gradient on new
 def budget(result: Result) -> str:
     """Return how long the runs are."""
     config = result.provenance["config"]
-    return f"{config['budget']['iterations']:,} iterations, {len(config['seeds'])} seeds"
+    return f"{config['budget']['iterations']:,} iterations, {counted(config['seeds'])}"
 
 
 def points(result: Result, weights: Mapping[str, float]) -> Interval:

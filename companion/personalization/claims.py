@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from companion.intervals import Interval, difference, interval, of_seeds
+from companion.intervals import Interval, difference, interval
 from companion.personalization.experiment import RECORDED_STEPS
 from companion.personalization.writers import KNOWN, NEW
 from companion.results import Result, load_result
@@ -92,7 +92,7 @@ class Evidence:
         halves = [
             (found.mean, found.high - found.mean) for found in (_found(kind).over_alphabets for kind in kinds)
         ]
-        return Found(of_seeds((new - known).to_numpy()), difference(*halves))
+        return Found(interval((new - known).to_numpy()), difference(*halves))
 
     def _paired(self, one: tuple[str, int], other: tuple[str, int], kind: str) -> pd.DataFrame:
         keys = ["seed", "alphabet", "hand"]
@@ -122,7 +122,7 @@ class Evidence:
 
 def _found(paired: pd.DataFrame) -> Found:
     by = {key: paired.groupby(key).gain.mean().to_numpy() for key in ("seed", "alphabet")}
-    return Found(of_seeds(by["seed"]), interval(by["alphabet"]))
+    return Found(interval(by["seed"]), interval(by["alphabet"]))
 
 
 def helps(evidence: Evidence) -> Claim:

@@ -136,6 +136,7 @@ class Experiment(Generic[B]):
         on_divergence: "record" where a run that diverges is a finding, recorded as numbers that are not
             finite; "raise" where it is an error.
         compile: whether to compile the outer step, one of `compiled.MODES`; decides no digit that counts.
+        seeds: what to run if nothing else is asked for.
     """
 
     name: str
@@ -144,6 +145,7 @@ class Experiment(Generic[B]):
     units: Callable[[B, tuple[int, ...]], tuple[Unit[Any], ...]]
     on_divergence: OnDivergence = "raise"
     compile: str = "no"
+    seeds: tuple[int, ...] = SEEDS
 
     def __post_init__(self) -> None:
         require_choice("compile", self.compile, MODES)

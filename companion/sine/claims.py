@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from companion.intervals import Interval
+from companion.intervals import Interval, counted
 from companion.results import Result, load_result
 from companion.sine.one_at_a_time import CHANGES
 from companion.sine.summaries import (
@@ -196,10 +196,11 @@ def most_settings_matter_little(evidence: Evidence) -> Claim:
     """Halving or doubling most settings leaves the error alike, at the demo's number of iterations."""
     told = (f"{SYMBOLS[name]} {in_short(evidence.long, name)}" for name in CHANGES)
     low, high = MARGIN
+    seeds = counted(evidence.long.tables["error"].seed.unique())
     return Claim(
         "most hyper-parameters matter little",
         "appendix A, found with CMA-ES",
-        f"Reptile on sine waves, five seeds: halving and doubling multiplies the error after 10 steps by "
+        f"Reptile on sine waves, {seeds}: halving and doubling multiplies the error after 10 steps by "
         f"{', '.join(told)}; {len(little(evidence.long))} of {len(CHANGES)} settings stay within "
         f"{low:g} to {high:g}",
         most(*(matters_little(evidence.long, name) for name in CHANGES)),

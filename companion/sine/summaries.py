@@ -36,9 +36,17 @@ def beyond_by_step(figure_1: Result) -> pd.DataFrame:
 
 
 def above_zero_function(figure_1: Result) -> pd.DataFrame:
-    """Return the error before adapting minus that of the zero function on the same tasks, over the seeds."""
+    """Return the error before adapting minus that of the zero function on the same tasks, as text.
+
+    Returns:
+        A row per `unit` and `algorithm` with the `excess`, as that function returns it.
+    """
     whole = scored(figure_1, "whole")
-    return over_seeds(whole[whole.step == 0], ["unit", "algorithm"], "excess")
+    rows = [
+        (*key, f"{found:+.2f}" if np.isfinite((found := excess(group)).mean) else "diverged")
+        for key, group in whole[whole.step == 0].groupby(["unit", "algorithm"], sort=False)
+    ]
+    return pd.DataFrame(rows, columns=["unit", "algorithm", "excess"])
 
 
 def by_inner_steps(inner_steps: Result) -> pd.DataFrame:

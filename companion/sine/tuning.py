@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import exp, log
+from math import exp, isnan, log
 
 import numpy as np
 import pandas as pd
 
-from companion.intervals import Interval, interval
+from companion.intervals import ONE_SEED, Interval, interval
 from companion.results import Result
 from companion.sine.one_at_a_time import CHANGES, UNCHANGED
 from companion.sine.search import LONGER
@@ -26,7 +26,8 @@ def as_ratio(found: Interval) -> str:
     >>> as_ratio(Interval(0.0, -0.6931, 0.6931))
     '1.00 (0.50 to 2.00)'
     """
-    return f"{exp(found.mean):.2f} ({exp(found.low):.2f} to {exp(found.high):.2f})"
+    ends = ONE_SEED if isnan(found.low) else f"{exp(found.low):.2f} to {exp(found.high):.2f}"
+    return f"{exp(found.mean):.2f} ({ends})"
 
 
 def leads(search: Result, longer: int = 1) -> pd.Series:

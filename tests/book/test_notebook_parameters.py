@@ -4,6 +4,7 @@ import ast
 import os
 from pathlib import Path
 
+import pandas as pd
 import papermill
 import pytest
 from nbformat import NotebookNode
@@ -28,6 +29,9 @@ SMALL = {
 
 NOTHING_RANDOM = {"costs", "manifolds", "scale", "speed"}
 """Notebooks whose pages show exact geometry, or stored measurements alone: they have no seed."""
+
+STORED = {"costs": "costs", "scale": "measurements", "speed": "measurements"}
+"""Of those that show stored measurements alone: the parameter that names them."""
 
 CHOICES = {
     "algorithm": [name for name in ALGORITHMS if name != "combination"],  # which needs weights of its own
@@ -84,6 +88,7 @@ def shown(notebook: NotebookNode) -> list[str]:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs_with_other_parameters_and_heeds_them(path, tmp_path):
     base, *changed = variations(path)
+    assert base or changed or path.stem in STORED
     # Where nothing makes a run shorter, the smallest is the committed one, whose words are the same on every
     # machine; its figures may differ in a pixel.
     look, reference = (shown, execute(path, base, tmp_path)) if base else (words, read(path))
@@ -93,6 +98,17 @@ def test_notebook_runs_with_other_parameters_and_heeds_them(path, tmp_path):
     for parameters in changed[1:]:
         only_words = execute(path, parameters, tmp_path, forms="none")
         assert words(only_words) != words(reference), f"{parameters} changes nothing that is said"
+    if base:
+        assert words(reference) != words(read(path)), f"{base} changes nothing that is said"
+
+
+@pytest.mark.parametrize("stem", ["costs", "scale"])
+def test_a_page_of_measurements_heeds_which_they_are(stem, tmp_path):
+    path = next(path for path in NOTEBOOKS if path.stem == stem)
+    measured = pd.read_csv(path.parent / str(defaults(path)[STORED[stem]]))
+    measured.assign(seconds=3 * measured.seconds).to_csv(tmp_path / "slower.csv", index=False)
+    run = execute(path, {STORED[stem]: str(tmp_path / "slower.csv")}, tmp_path, forms="none")
+    assert words(run) != words(read(path))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

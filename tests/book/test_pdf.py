@@ -1,5 +1,6 @@
 """`make pdf`: the book on paper."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,18 @@ def test_a_page_is_printed_with_what_is_folded(browser, tmp_path: Path):
     result = python("scripts/pdf.py", source, target)
     assert result.returncode == 0, result.stdout
     assert target.read_bytes().startswith(b"%PDF-")
+
+
+@pytest.mark.xdist_group("book")
+def test_what_is_folded_takes_its_pages_in_the_pdf(browser, tmp_path: Path):
+    folded = PAGE.replace("What was folded", "<br>".join(["A line"] * 300))
+    pages = []
+    for text in (PAGE, folded):
+        (tmp_path / "index.html").write_text(text)
+        assert python("scripts/pdf.py", tmp_path / "index.html", tmp_path / "book.pdf").returncode == 0
+        pages.append(len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "book.pdf").read_bytes())))
+    assert pages[0] == 1
+    assert pages[1] > 2
 
 
 def test_without_a_book_one_line_says_what_builds_it(tmp_path: Path):

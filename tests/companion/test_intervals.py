@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from companion.intervals import interval, intervals_of, over_seeds, over_tasks_alone, plus_minus
+from companion.intervals import (
+    Interval,
+    interval,
+    intervals_of,
+    lowest,
+    over_seeds,
+    over_tasks_alone,
+    paired,
+    plus_minus,
+)
 from companion.verdicts import HOLDS, OPEN, decide
 from metalib.errors import InputError
 
@@ -17,9 +26,25 @@ def test_an_interval_covers_the_mean_in_95_of_100_samples():
     assert abs(np.mean(covered) - 0.95) < 4 * (0.95 * 0.05 / 4_000) ** 0.5
 
 
-def test_one_value_has_no_interval():
-    with pytest.raises(InputError, match="got 1 value; an interval needs at least two"):
-        interval(np.array([1.0]))
+def test_one_value_has_a_mean_and_no_interval_and_none_has_neither():
+    mean, low, high = interval(np.array([1.0]))
+    assert mean == 1.0
+    assert np.isnan([low, high]).all()
+    with pytest.raises(InputError, match="there are no values"):
+        interval(np.array([]))
+
+
+def test_seeds_that_only_one_was_run_with_are_not_taken_for_lost():
+    three, five = (pd.Series(range(n), dtype=float) for n in (3, 5))
+    assert list(paired(five, three)) == [0.0, 0.0, 0.0]
+    three[1] = np.nan
+    assert np.isnan(paired(five, three)[1])
+
+
+def test_the_lowest_of_single_seeds_is_that_of_the_lowest_mean():
+    alone = [interval(np.array([value])) for value in (3.0, 1.0, 2.0)]
+    assert lowest(alone).mean == 1.0
+    assert lowest([Interval(1.0, 0.9, 1.1), Interval(2.0, 0.1, 3.9)]).mean == 2.0
 
 
 def test_seeds_that_diverged_are_counted_and_left_out():

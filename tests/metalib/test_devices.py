@@ -33,6 +33,12 @@ RUN = TrainingConfig(k=2, tasks=2, iterations=2)
 TAILED = FewShot(glyphs(), shots=2, batch=6, tail_shots=1)
 
 
+@pytest.fixture(params=[pytest.param("cuda", marks=GPU)])
+def device(request) -> str:
+    """Another device than the processor, which has nothing to be compared with but itself."""
+    return request.param
+
+
 def there(params: Params, device: str) -> Params:
     return {name: value.to(device) for name, value in params.items()}
 
@@ -97,12 +103,13 @@ def test_evaluation(device):
     phi, model = SINE.initialize(0), SINE.model
     errors = [adaptation_errors(model, there(phi, d), support, 0.02, 2) for d in (device, "cpu")]
     np.testing.assert_allclose(*errors, rtol=ROUNDOFF)
-    episodes = [sample_episodes(glyphs(), 0, 2, steps=2)]
+    episodes = [sample_episodes(glyphs(), 0, 40, steps=2)]
     scores = [
         accuracies(TAILED, there(TAILED.initialize(0), d), episodes, Adam(0.001))[0].transductive
         for d in (device, "cpu")
     ]
     np.testing.assert_allclose(*scores, atol=0.2)  # one of five images may lie on the border
+    assert abs(np.mean(scores[0]) - np.mean(scores[1])) < 0.02, "and of few tasks"
 
 
 def test_the_expansion(device):
@@ -115,6 +122,7 @@ def test_the_expansion(device):
 def test_a_chosen_gpu_multiplies_in_full_precision(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
     choose_device("cuda")
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32

@@ -1,5 +1,6 @@
 """Section 5.1, Eqs. 28–35, 37, 39, 41: AvgGrad, AvgGradInner, and their coefficients in E[g]."""
 
+import pandas as pd
 import pytest
 import torch
 
@@ -157,6 +158,17 @@ def test_sampled_coefficients_have_the_prediction_in_their_99_percent_interval(m
 def test_99_percent_intervals_hold_the_prediction_99_times_in_100():
     found = coverage(cubic_problem(tasks=3, minibatches=3), "MAML", 4, 1e-4, samples=200, repetitions=200)
     assert 0.96 < found <= 1.0
+
+
+def test_the_standard_error_of_a_sampled_coefficient_is_the_spread_of_many_of_them():
+    """So its interval is neither too narrow nor too wide; 200 samples tell a spread to a twentieth."""
+    problem = cubic_problem(tasks=3, minibatches=3)
+    tables = [
+        sampled_coefficients(problem, "MAML", 4, 1e-4, problem.pool.sampled_draws(4, 200, seed))
+        for seed in range(200)
+    ]
+    found = pd.concat(table.tail(1) for table in tables)
+    assert found.estimate.std() / found.error.mean() == pytest.approx(1.0, abs=0.2)
 
 
 def test_pairing_makes_sampled_coefficients_hundreds_of_times_sharper():

@@ -94,9 +94,10 @@ def test_the_tests_of_a_row_fail_when_its_equation_is_wrong(row, tmp_path):
     assert source.count(right) == 1, f"{file} no longer holds {right!r} once: say what else would be wrong"
     path.write_text(source.replace(right, wrong))
     named = [f"{WHERE[test]}::{test}" for test in ROWS[row]]
-    flags = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=--import-mode=importlib")
+    flags = ("-q", "-rf", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=--import-mode=importlib")
     result = python("-m", "pytest", *flags, *named, cwd=tmp_path)
     assert result.returncode == 1, result.stdout
-    assert "1 failed" in result.stdout
+    failed = set(re.findall(r"^FAILED .*?::(test_\w+)", result.stdout, flags=re.MULTILINE))
+    assert failed == set(ROWS[row]), "each of them, and not only one"
     assert "SyntaxError" not in result.stdout
     assert "NameError" not in result.stdout

@@ -60,6 +60,10 @@ OF_NO_DIFFERENCE = (
 """Claims that hold of what does not differ; all others are claims of a difference."""
 
 
+SHUFFLES, MOST = 20, 3
+"""A 95 % interval lies above 0 by chance once in 40 times; in 20, more than thrice once in 700 times."""
+
+
 def shuffled(result: Result, value: str, seed: int) -> Result:
     """The same tables with what was measured dealt out at random, and differences around zero."""
     rng, tables = np.random.default_rng(seed), dict(result.tables)
@@ -77,13 +81,14 @@ def test_no_claim_about_accuracies_holds_of_accuracies_dealt_out_at_random(page)
     evidence = STORED[page][0]
     results = {name: part for name, part in vars(evidence).items() if isinstance(part, Result)}
     found = []
-    for seed in range(5):
+    for seed in range(SHUFFLES):
         parts = {name: shuffled(part, "accuracy", seed) for name, part in results.items()}
         parts = {name: shuffled(part, "decrease", seed) for name, part in parts.items()}
         found.append([claim.verdict for claim in page.ledger(replace(evidence, **parts))])
     for number, claim in enumerate(page.CLAIMS):
         if claim not in OF_NO_DIFFERENCE:
-            assert {verdicts[number] for verdicts in found} != {HOLDS}, claim.__name__
+            held = [verdicts[number] for verdicts in found].count(HOLDS)
+            assert held <= MOST, claim.__name__
 
 
 def lowered(result: Result, rows: str) -> Result:

@@ -57,7 +57,7 @@ def test_eq_43_gradient_of_the_mean_is_the_mean_of_the_gradients():
         assert ((up - down) / (2 * h) - mean).abs().max() < FINITE_DIFFERENCE
 
 
-def test_eq_43_fails_only_where_the_closest_point_is_not_unique():
+def test_eq_43_fails_where_the_closest_point_is_not_unique():
     """At a circle's center ½ D² has a peak: the paper's "almost all points" is needed."""
     circle = Sphere(torch.zeros(2).double(), 1.0)
     h = 1e-4

@@ -249,7 +249,7 @@ def test_missing_measurements_say_how_to_make_them(tmp_path):
         Evidence.load(ROOT / "results", "laptop", tmp_path / "costs.csv", tmp_path / "variance.csv")
 
 
-def test_a_run_of_the_experiment_learns_and_reports_its_solver(tmp_path):
+def test_while_implicit_maml_trains_its_error_and_its_solver_are_watched():
     units = {unit.name: unit for unit in COSTS.units(COSTS.budgets["smoke"], (0, 1))}
     assert {unit.facts["minibatches"] for unit in units.values()} == {"fresh", "returning"}
     watch = units["common-imaml"].monitor

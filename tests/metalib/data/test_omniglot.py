@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from metalib.data.omniglot import omniglot, reduce
@@ -24,10 +25,15 @@ def test_nearest_neighbor_is_what_pillow_makes_of_a_one_bit_image():
 
 def test_quarter_turns_are_those_of_pillow(folder):
     pool = omniglot(folder)
-    image = Image.fromarray(pool.images[0, 0, :, :, 0].astype(bool))
+    classes, renditions = pool.images.shape[:2]
+    assert pool.rotate_train
     for turn in range(4):
-        expected = np.asarray(image.rotate(90 * turn))
-        assert (np.rot90(pool.images[0, 0, :, :, 0], turn) == expected).all()
+        for c, i in ((0, 0), (classes - 1, renditions - 1)):
+            place = torch.tensor((turn * classes + c) * renditions + i)
+            turned = Image.fromarray(pool.images[c, i, :, :, 0].astype(bool)).rotate(90 * turn)
+            found = pool.gather(place)[..., 0]
+            expected = np.asarray(turned).astype(np.float32)
+            assert (found.numpy() == (1 - expected if pool.invert else expected)).all()
 
 
 def test_archives_folders_and_the_cache_give_the_same_images(folder, tmp_path, monkeypatch):

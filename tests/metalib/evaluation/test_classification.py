@@ -93,14 +93,17 @@ def test_runs_of_a_stack_score_as_they_do_alone(width, monkeypatch):
         np.testing.assert_allclose(together[r].inductive, alone.inductive, rtol=EXACT)
 
 
-def test_evaluation_leaves_weights_and_moments_as_training_left_them():
+@pytest.mark.parametrize("width", [1, 100])
+def test_evaluation_leaves_weights_and_moments_as_training_left_them(width, monkeypatch):
+    monkeypatch.setitem(WORKING_SET, "cpu", 2 * width * FAMILY.net.footprint(4))
     phi, optimizer = FAMILY.initialize(0), Adam(0.01)
     state = trained_moments(phi, optimizer)
-    before = {name: value.clone() for name, value in (phi | state.moments["second"]).items()}
-    moments = {name: value.clone() for name, value in state.moments["second"].items()}
+    parts = {"phi": phi, **state.moments}
+    before = {part: {name: value.clone() for name, value in parts[part].items()} for part in parts}
     accuracies(FAMILY, phi, [episodes()], optimizer, state)
-    assert all(torch.equal(value, moments[name]) for name, value in state.moments["second"].items())
-    assert all(torch.equal(value, (phi | state.moments["second"])[name]) for name, value in before.items())
+    assert set(before) == {"phi", "first", "second"}
+    for part, values in before.items():
+        assert all(torch.equal(value, parts[part][name]) for name, value in values.items()), part
     assert state.steps == 3
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
@@ -188,15 +189,25 @@ def test_a_diverging_alpha_is_an_error_that_names_it():
         train(Sine(), [TrainingConfig(alpha=50.0, iterations=200)])
 
 
+class Bursting(Sine):
+    """Sine waves that are infinite from the third block on."""
+
+    def sample(self, seed: int, block: int, tasks: int, steps: int) -> dict[str, np.ndarray]:
+        sampled = super().sample(seed, block, tasks, steps)
+        return sampled if block < 2 else {**sampled, "y": np.full_like(sampled["y"], np.inf)}
+
+
 def test_a_divergence_keeps_what_was_stored_before_it(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    config, checkpoint = TrainingConfig(iterations=2 * BLOCK), tmp_path / "run.npz"
-    train(Sine(), [config], checkpoint=checkpoint)
-    kept = checkpoint.read_bytes()
-    with pytest.raises(DivergenceError):
-        train(Sine(), [TrainingConfig(alpha=50.0, iterations=200)], checkpoint=tmp_path / "other.npz")
-    assert checkpoint.read_bytes() == kept
-    assert not list(tmp_path.glob(".*"))
+    config, checkpoint = TrainingConfig(iterations=3 * BLOCK), tmp_path / "run.npz"
+    with pytest.raises(DivergenceError, match=f"outer iterations {2 * BLOCK} to"):
+        train(Bursting(), [config], checkpoint=checkpoint)
+    assert list(tmp_path.iterdir()) == [checkpoint]
+    reached = []
+    gone_on = train(Sine(), [config], checkpoint=checkpoint, callback=reached.append)
+    assert min(reached) >= 2 * BLOCK, "the first two blocks are not trained again"
+    whole = train(Sine(), [config])
+    assert all(torch.equal(value, whole.phi[name]) for name, value in gone_on.phi.items())
 
 
 def test_a_device_that_is_not_there_is_an_error():
