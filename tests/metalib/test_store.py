@@ -46,12 +46,3 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
         save_arrays(tmp_path / "results", {"x": np.ones(3)}, {})
     assert (tmp_path / "results" / "table.csv").read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
-
-
-def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "table.csv").write_text("precious")
-    with pytest.raises(StoreError, match=r"results is a folder where a file belongs; move it away"):
-        save_arrays(tmp_path / "results", {"x": np.ones(3)}, {})
-    assert (tmp_path / "results" / "table.csv").read_text() == "precious"
-    assert [path.name for path in tmp_path.iterdir()] == ["results"]

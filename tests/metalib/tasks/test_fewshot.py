@@ -270,25 +270,3 @@ def test_an_evaluation_minibatch_keeps_its_images_whatever_the_sizes_in_training
     assert family.loss(minibatch).targets.shape == (2, 20)
     fewer = {name: value[:, :10] for name, value in minibatch.items()}
     assert family.loss(fewer).targets.shape == (2, 10)
-
-
-@pytest.mark.parametrize("size", [(32, 32), (28, 20)])
-def test_images_that_no_network_takes_are_refused_with_what_is_taken(size):
-    pool = ClassPool("mine", np.zeros((12, 20, *size, 1), np.uint8), train_classes=8)
-    with pytest.raises(InputError, match=rf"images of mine are {size[0]}×{size[1]}; .* take 28×28 or 84×84"):
-        FewShot(pool)
-
-
-@pytest.mark.parametrize("name", ["shots", "steps", "batch", "tasks"])
-def test_an_evaluation_of_nothing_is_refused(name):
-    with pytest.raises(InputError, match=rf"{name} is -1; evaluation takes at least [01]|0 images of each"):
-        sample_episodes(numbered_pool(), **{"seed": 0, "tasks": 1, "ways": 4, "shots": 5, name: -1})
-
-
-def test_an_evaluation_minibatch_keeps_its_images_whatever_the_sizes_in_training():
-    family = FewShot(numbered_pool(), ways=4, shots=6, batch=4, tail_shots=5)
-    sampled = sample_episodes(family.pool, seed=0, tasks=2, ways=4, shots=5, steps=1, batch=20)
-    minibatch = {"image": torch.from_numpy(sampled.image[:, 0]), "label": torch.from_numpy(sampled.label[:, 0])}
-    assert family.loss(minibatch).targets.shape == (2, 20)
-    fewer = {name: value[:, :10] for name, value in minibatch.items()}
-    assert family.loss(fewer).targets.shape == (2, 10)

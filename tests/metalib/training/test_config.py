@@ -2,8 +2,6 @@
 
 import json
 
-import json
-
 import numpy as np
 import pytest
 
@@ -21,7 +19,6 @@ def test_epsilon_falls_linearly_and_would_reach_its_final_value_one_step_after_t
     [
         ({"algorithm": "anil"}, "algorithm is 'anil'; choose one of reptile, fomaml, maml, joint"),
         ({"algorithm": None}, "algorithm is None; choose one of reptile, fomaml, maml, joint"),
-        ({"algorithm": None}, "algorithm is None; choose one of reptile, fomaml, maml, joint"),
         ({"k": 0}, "k is 0; it must be a whole number of at least 1"),
         ({"epsilon": 1.5}, r"epsilon is 1.5; the outer step size must lie in \[0, 1\]"),
         ({"epsilon": -0.1}, r"epsilon is -0.1; the outer step size must lie in \[0, 1\]"),
@@ -36,14 +33,6 @@ def test_epsilon_falls_linearly_and_would_reach_its_final_value_one_step_after_t
 def test_a_configuration_out_of_range_names_the_value_the_range_and_the_remedy(change, message):
     with pytest.raises(InputError, match=message):
         TrainingConfig(**change)
-
-
-def test_numbers_of_numpy_count_as_python_s_own():
-    """A sweep over an array gives them, and JSON cannot hold them."""
-    (k,), (alpha,), (seed,) = np.arange(3, 4), np.array([0.25], np.float32), np.array([7])
-    config = TrainingConfig(k=k, alpha=alpha, seed=seed)
-    assert config == TrainingConfig(k=3, alpha=0.25, seed=7)
-    assert json.dumps(config.as_dict()) == json.dumps(TrainingConfig(k=3, alpha=0.25, seed=7).as_dict())
 
 
 def test_numbers_of_numpy_count_as_python_s_own():
