@@ -30,6 +30,9 @@ SMALL = {
 NOTHING_RANDOM = {"costs", "manifolds", "scale", "speed"}
 """Notebooks whose pages show exact geometry, or stored measurements alone: they have no seed."""
 
+ONLY_DRAWN = {"overlap"}
+"""Notebooks whose short runs show in figures alone."""
+
 STORED = {"costs": "costs", "scale": "measurements", "speed": "measurements"}
 """Of those that show stored measurements alone: the parameter that names them."""
 
@@ -98,7 +101,7 @@ def test_notebook_runs_with_other_parameters_and_heeds_them(path, tmp_path):
     for parameters in changed[1:]:
         only_words = execute(path, parameters, tmp_path, forms="none")
         assert words(only_words) != words(reference), f"{parameters} changes nothing that is said"
-    if base:
+    if base and path.stem not in ONLY_DRAWN:
         assert words(reference) != words(read(path)), f"{base} changes nothing that is said"
 
 

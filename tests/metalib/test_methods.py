@@ -1,4 +1,4 @@
-"""The entries of methods: what they do is what the literal functions do, and what theory says of them."""
+"""The entries of methods: what they do is what stands here literally, and what theory says of them."""
 
 import pytest
 import torch
