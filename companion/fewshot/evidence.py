@@ -25,6 +25,8 @@ IF_STORED = {
 """Likewise, where they were run."""
 AT_LENGTH = {"five_ways": "table2-5-way"}
 """Likewise, but of the paper's own budget, whatever that of the others is."""
+RATHER_AT_LENGTH = ("table1", "twenty_ways")
+"""Fields of `IF_STORED` for which a result of the paper's own budget is taken, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,9 @@ class Evidence:
         """
         folders = {field: results / name / budget for field, name in {**NEEDED, **IF_STORED}.items()}
         folders |= {field: results / name / "paper" for field, name in AT_LENGTH.items()}
+        for field in RATHER_AT_LENGTH:
+            if (longest := results / IF_STORED[field] / "paper").exists():
+                folders[field] = longest
         stored = {field: folder for field, folder in folders.items() if field in NEEDED or folder.exists()}
         return cls(budget, **{field: load_result(folder) for field, folder in stored.items()})
 

@@ -19,7 +19,7 @@ from companion.inner_gradients import claims as of_gradients
 from companion.manifolds import claims as of_manifolds
 from companion.manifolds import limits
 from companion.overlap import claims as of_overlap
-from companion.results import Result
+from companion.results import Result, save_result
 from companion.sine import claims as of_sine
 from companion.verdicts import FAILS, HOLDS, OPEN, PARTLY
 
@@ -171,15 +171,16 @@ def test_only_several_runs_of_the_papers_length_decide_table_1(gaps, budget, exp
     assert said in claim.measured
 
 
-def five_ways(gaps: tuple[float, ...]) -> Result:
-    """Made-up 5-way runs of the paper's length, one seed each, as far from the paper in every cell."""
+def half_of_table_2(gaps: tuple[float, ...], ways_of: int) -> Result:
+    """Made-up runs of the paper's length, one seed each, as far from the paper in every cell."""
     cells = [
         {"ways": ways, "shots": shots, "mode": mode, "seed": seed, "classes": "test",
          "accuracy": paper + gap, "standard_error": 0.1}
-        for (ways, shots, mode), (paper, _) in PAPER_OF_TABLE_2.items() if ways == 5
+        for (ways, shots, mode), (paper, _) in PAPER_OF_TABLE_2.items() if ways == ways_of
         for seed, gap in enumerate(gaps)
     ]  # fmt: skip
-    return Result({"accuracy": pd.DataFrame(cells)}, provenance={"config": {"seeds": list(range(len(gaps)))}})
+    config = {"budget": {"iterations": {5: 100_000, 20: 200_000}[ways_of]}, "seeds": list(range(len(gaps)))}
+    return Result({"accuracy": pd.DataFrame(cells)}, provenance={"config": config})
 
 
 @pytest.mark.parametrize(
@@ -193,10 +194,28 @@ def five_ways(gaps: tuple[float, ...]) -> Result:
     ],
 )
 def test_five_ways_of_the_papers_length_can_refute_table_2_but_not_confirm_it(gaps, expected, said):
-    evidence = replace(STORED[of_fewshot][0], five_ways=five_ways(gaps))
+    evidence = replace(STORED[of_fewshot][0], five_ways=half_of_table_2(gaps, 5))
     claim = of_fewshot.table_2_is_reproduced(evidence)
     assert claim.verdict == expected
     assert said in claim.measured
+
+
+@pytest.mark.parametrize(("seeds", "expected"), [(3, HOLDS), (1, OPEN)])
+def test_both_halves_of_the_papers_length_decide_table_2_with_several_seeds(seeds, expected):
+    halves = {ways: half_of_table_2((-0.2, -0.1, -0.3)[:seeds], ways) for ways in (5, 20)}
+    evidence = replace(STORED[of_fewshot][0], five_ways=halves[5], twenty_ways=halves[20])
+    assert of_fewshot.table_2_is_reproduced(evidence).verdict == expected
+
+
+def test_a_run_of_the_papers_length_takes_the_place_of_a_shorter_one(tmp_path):
+    for path in RESULTS.glob("*/laptop"):
+        (tmp_path / path.parent.name).mkdir()
+        (tmp_path / path.parent.name / path.name).symlink_to(path)
+    for field, name in (("table1", "table1"), ("twenty_ways", "table2-20-way")):
+        short = getattr(of_fewshot.Evidence.load(tmp_path, "laptop"), field)
+        save_result(tmp_path / name / "paper", replace(short, provenance={"config": {"length": "long"}}))
+        found = getattr(of_fewshot.Evidence.load(tmp_path, "laptop"), field)
+        assert found.provenance["config"] == {"length": "long"}
 
 
 def test_longer_runs_with_twenty_ways_are_told_and_decide_nothing():
