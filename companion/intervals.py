@@ -164,8 +164,12 @@ def paired(one: pd.Series, other: pd.Series) -> Float[np.ndarray, " seeds"]:
 
 
 def lowest(found: Iterable[Interval]) -> Interval:
-    """Return the one whose lower end is lowest; of single seeds, which have none, the one of lowest mean."""
-    return min(found, key=lambda one: one.mean if np.isnan(one.low) else one.low)
+    """Return the one whose lower end is lowest; of single seeds, which have none, the one of lowest mean.
+
+    What has neither, as where a run diverged, comes before all others.
+    """
+    ends = ((one.mean if np.isnan(one.low) else one.low, one) for one in found)
+    return min(ends, key=lambda end: -np.inf if np.isnan(end[0]) else end[0])[1]
 
 
 def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str = "mse") -> pd.DataFrame:

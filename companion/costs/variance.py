@@ -136,10 +136,10 @@ def noise_against_k(phi: Params, ks: Sequence[int], tasks: int, seed: int) -> pd
     for minibatches, family in FAMILIES.items():
         for k in ks:
             for method, g in meta_gradients(family(), phi, k, tasks, seed).items():
-                said = vars(summarize(g))
-                if minibatches == RETURNING:
-                    said["within"] = float("nan")
-                rows.append({"minibatches": minibatches, "k": k, "method": method, **said})
+                said = summarize(g)
+                within = float("nan") if minibatches == RETURNING else said.within
+                told = {**vars(said), "within": within}
+                rows.append({"minibatches": minibatches, "k": k, "method": method, **told})
     return pd.DataFrame(rows)
 
 

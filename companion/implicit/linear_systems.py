@@ -102,8 +102,6 @@ def conjugate_gradients(
             bent |= active & (curvature <= 0)
             x = add_scaled(x, b, (bent & (steps == 0) & active).to(squared.dtype))
             active &= ~bent
-        else:
-            _require_finite(lost)
         _require_positive(curvature, dot_per_run(p, p), active, damping)
         length = torch.where(active, squared / curvature, 0.0)
         x, r = add_scaled(x, p, length), add_scaled(r, image, -length)

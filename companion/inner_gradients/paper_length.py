@@ -34,13 +34,14 @@ def beside_shorter(full: Evidence, shorter: Evidence) -> pd.DataFrame:
     """Return every curve of the long runs beside that of the shorter ones, as text in percent.
 
     Args:
-        full: with Figure 3 at the paper's length; its intervals are over tasks.
+        full: with Figure 3 at the paper's length; its intervals are over seeds, or of one seed over tasks.
         shorter: with Figure 3 at a quarter of it; its intervals are over seeds.
 
     Returns:
         One row per `curve`, in the order of the stored runs.
     """
-    reached = over_test_tasks(full.accuracy)
+    several = full.accuracy.seed.nunique() > 1
+    reached = final_accuracies(full.accuracy) if several else over_test_tasks(full.accuracy)
     before = final_accuracies(shorter.accuracy)
     known = dict(zip(before.curve, plus_minus(before), strict=True))
     return pd.DataFrame(

@@ -45,6 +45,7 @@ def test_the_lowest_of_single_seeds_is_that_of_the_lowest_mean():
     alone = [interval(np.array([value])) for value in (3.0, 1.0, 2.0)]
     assert lowest(alone).mean == 1.0
     assert lowest([Interval(1.0, 0.9, 1.1), Interval(2.0, 0.1, 3.9)]).mean == 2.0
+    assert np.isnan(lowest([*alone, Interval(np.nan, np.nan, np.nan)]).mean)
 
 
 def test_seeds_that_diverged_are_counted_and_left_out():

@@ -84,6 +84,14 @@ def test_a_long_run_stands_beside_the_shorter_ones_with_the_interval_that_its_ta
     assert last["1,000 iterations, 3 seeds (%)"].startswith("90.0 ± 0.0")
 
 
+def test_of_several_seeds_the_interval_is_over_seeds():
+    ran = {"config": {"budget": {"iterations": 4_000}, "seeds": [0, 1, 2]}}
+    three = evidence(FORESEEN, 1.0)
+    long = replace(three, figure3=replace(three.figure3, provenance=ran))
+    found = paper_length.beside_shorter(long, evidence(BEFORE)).set_index("curve")
+    assert found["4,000 iterations, 3 seeds (%)"]["4-last"] == "96.0 ± 2.5", "Student's t of three seeds"
+
+
 def test_without_long_runs_the_page_says_how_to_make_them():
     with pytest.raises(StoreError, match="run figure3 --budget paper"):
         _ = evidence(BEFORE).at_length
