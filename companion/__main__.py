@@ -86,7 +86,7 @@ def run(
     """Run an experiment. Interrupt it at any time: the same command goes on where it stopped."""
     _use_threads(threads)
     _use_data(omniglot, miniimagenet)
-    chosen, jobs = replace(find(name), compile=compile), _side_by_side(jobs, device)
+    chosen, jobs = replace(find(name), compile=compile), _side_by_side(jobs, device, threads)
     _run(chosen, budget, device, seeds, results, jobs, scheduler, again, dry_run)
 
 
@@ -207,11 +207,10 @@ def _run(
     if "adaptation" in result.tables:
         table = result.tables["adaptation"]
         chosen = table[table.step.isin((0, 1, 10, 32)) & (table.points == "whole")]
-        means = (
-            chosen.groupby(["unit", "algorithm", "steps", "epsilon", "step"], sort=False).mse.mean().unstack()
-        )
+        rows = chosen.groupby(["unit", "algorithm", "steps", "epsilon", "step"], sort=False)
+        means = rows.mse.agg(lambda error: error.mean(skipna=False)).unstack()  # a run that diverged counts
         print(f"\nmean squared error after gradient steps, mean over {len(of_seeds)} seed(s)")
-        print(means.round(3).to_string())
+        print(means.round(3).to_string(na_rep="diverged"))
 
 
 def _use_data(omniglot: str, miniimagenet: str) -> None:
@@ -219,8 +218,9 @@ def _use_data(omniglot: str, miniimagenet: str) -> None:
     os.environ.update({variable: folder for variable, folder in folders.items() if folder})
 
 
-def _side_by_side(jobs: int, device: str) -> int:
-    return jobs or (1 if device != "cpu" or started_by_torchrun() else cores())
+def _side_by_side(jobs: int, device: str, threads: int = 1) -> int:
+    require(threads == 1 or jobs < 2, f"threads is {threads}; with {jobs} jobs, each has one thread")
+    return jobs or (1 if device != "cpu" or threads > 1 or started_by_torchrun() else cores())
 
 
 def _use_threads(threads: int) -> None:

@@ -63,7 +63,9 @@ def _state(results: Path, experiment: str, budget: str, amount: Budget | None) -
     work = folder_of(results, experiment, budget)
     if work.is_dir():
         units = sum(path.is_dir() and not path.name.startswith(".") for path in work.iterdir())
-        checkpoints = len(list(work.glob("[!.]*.npz")))
+        # That of a unit that is finished is superfluous; what is scored has a second one.
+        begun = {path.name.removesuffix(".npz").removesuffix(".record") for path in work.glob("[!.]*.npz")}
+        checkpoints = sum(not (work / name).is_dir() for name in begun)
         reached = how_far(work)
         states.append(
             f"unfinished: {units} units finished, {checkpoints} with a checkpoint"

@@ -106,7 +106,7 @@ def most(*verdicts: str) -> str:
     cases = len(verdicts)
     if 2 * verdicts.count(HOLDS) > cases:
         return HOLDS
-    return FAILS if 2 * verdicts.count(FAILS) >= cases else OPEN
+    return FAILS if cases and 2 * verdicts.count(FAILS) >= cases else OPEN
 
 
 def table(claims: Sequence[Claim]) -> str:

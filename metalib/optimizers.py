@@ -168,6 +168,10 @@ class Nesterov(Optimizer):
     beta: float = 0.9
     remembers = ("velocity",)
 
+    def __post_init__(self) -> None:
+        _require_positive_alpha(self.alpha)
+        require_decay("beta", self.beta)
+
     def direction(self, g: Params, state: State) -> tuple[Params, State]:
         """Return g + β v, and the velocity v that includes g."""
         velocity = add_scaled(g, state.moments["velocity"], self.beta)

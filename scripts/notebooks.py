@@ -255,7 +255,8 @@ def main() -> None:
             print(f"{path} executed in {execute(path, path):.0f} s")
         return
     if given.command == "picture":
-        given.file.write_bytes(picture(given.notebook, given.name))
+        with written_beside(given.file) as new:
+            new.write_bytes(picture(given.notebook, given.name))
         return
     parameters = chosen(given.notebook, given.parameters)
     if given.into.exists() and not given.into.is_dir():

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from playwright.sync_api import PdfMargins, sync_playwright
 
+from metalib.store import written_beside
+
 BROWSERS = (
     "chromium",
     "chromium-browser",
@@ -61,8 +63,8 @@ def write(source: Path, target: Path) -> None:
             tagged=True,
         )
         chromium.close()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(printed)
+    with written_beside(target) as new:
+        new.write_bytes(printed)
 
 
 def main() -> int:

@@ -23,7 +23,7 @@ FLOORS = {
     "companion.publishing": ["artists", "table", "forms"],
     "companion.running": [
         *("allocator", "traced", "compiled", "experiment", "unfinished", "search", "stacks", "request"),
-        *("assembly", "workers", "runner", "estimates", "heartbeats", "distributed"),
+        *("assembly", "kept", "workers", "runner", "estimates", "heartbeats", "distributed"),
     ],
     "companion.sine": [
         *("scores", "experiments", "settings", "search", "one_at_a_time"),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from companion.descendants import averaging
-from companion.descendants.diloco import OUTER_STEP, AdamW, Nesterov, with_pytorch
+from companion.descendants.diloco import OUTER_MOMENTUM, OUTER_STEP, AdamW, with_pytorch
 from companion.descendants.found import ALPHA, EPSILON, Found
 from companion.descendants.rounds import distance, partition, reptile, rounds_of
 from companion.expansion.problems import quadratic_problem, sine_problem
 from metalib.derivatives import gradient, hvp
 from metalib.inner import adapt, inner_loop
 from metalib.meta_gradients import combination
-from metalib.optimizers import SGD, Adam
+from metalib.optimizers import SGD, Adam, Nesterov
 from metalib.params import Params, add_scaled, mean, scale, subtract, total
 from metalib.theory.expectations import avg_grad, avg_grad_inner, expected_gradients
 from metalib.theory.taylor import fit_coefficients
@@ -85,7 +85,7 @@ def diloco(seed: int = 0, rounds: int = 4, k: int = 5) -> Found:
     """Compare DiLoCo by PyTorch's optimizers with Reptile given ours, and what kept moments change."""
     problem = sine_problem(tasks=3, seed=seed)
     dealt = rounds_of(problem, rounds, workers=3, k=k)
-    nesterov, inner = OuterOptimizer(Nesterov(), per_alpha=False), AdamW(ALPHA / 10)
+    nesterov, inner = OuterOptimizer(Nesterov(1.0, OUTER_MOMENTUM), per_alpha=False), AdamW(ALPHA / 10)
     fresh, kept = (with_pytorch(dealt, problem.phi, ALPHA / 10, fresh=each) for each in (True, False))
     plain = with_pytorch(dealt, problem.phi, ALPHA / 10, momentum=0.0)
     ours = reptile(dealt, problem.phi, OUTER_STEP, inner, nesterov)

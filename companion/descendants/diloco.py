@@ -1,7 +1,7 @@
 """DiLoCo (Douillard et al. 2023): Reptile with AdamW inside and Nesterov momentum outside.
 
-The two optimizers are written for this library's outer step; `with_pytorch` is the algorithm once more, with
-the optimizers of PyTorch and nothing of this library but the losses.
+AdamW is written for this library's steps, which have Nesterov momentum; `with_pytorch` is the algorithm once
+more, with the optimizers of PyTorch and nothing of this library but the losses.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 
 from companion.descendants.rounds import Round
 from metalib.errors import require
-from metalib.optimizers import Adam, Optimizer, State, require_decay
-from metalib.params import Factor, Params, add_scaled, scale
+from metalib.optimizers import Adam, Optimizer, State
+from metalib.params import Factor, Params, scale
 
 BETAS = (0.9, 0.999)
 WEIGHT_DECAY = 0.1
@@ -53,33 +53,6 @@ class AdamW(Optimizer):
     def step(self, params: Params, g: Params, state: State) -> tuple[Params, State]:
         """Return the shrunken weights after Adam's step, and the state after it."""
         return super().step(scale(params, 1.0 - self.alpha * self.decay), g, state)
-
-
-@dataclass(frozen=True)
-class Nesterov(Optimizer):
-    """Nesterov momentum as PyTorch has it: b ← μ b + d, φ ← φ − α (d + μ b).
-
-    Attributes:
-        alpha: step size α > 0; in the outer loop ε takes its place.
-        momentum: μ in [0, 1).
-
-    Raises:
-        InputError: if μ lies outside its range.
-
-    Source: Sutskever et al. 2013, in the form of `torch.optim.SGD`.
-    """
-
-    alpha: Factor = 1.0
-    momentum: float = OUTER_MOMENTUM
-    remembers = ("velocity",)
-
-    def __post_init__(self) -> None:
-        require_decay("momentum", self.momentum)
-
-    def direction(self, g: Params, state: State) -> tuple[Params, State]:
-        """Return d + μ b, and b."""
-        velocity = add_scaled(g, state.moments["velocity"], self.momentum)
-        return add_scaled(g, velocity, self.momentum), State(state.steps + 1, {"velocity": velocity})
 
 
 def with_pytorch(

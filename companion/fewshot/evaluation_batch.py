@@ -160,7 +160,7 @@ def _units(
 
 EVALUATION_BATCH, EVALUATION_BATCH_GLYPHS = on_both_pools(
     "evaluation-batch",
-    "images per inner step of the evaluation, 5-way 5-shot, weights of Table 2",
+    "images per inner step of the evaluation, 5-way 5-shot, weights of Table 2 (Omniglot)",
     BUDGETS["evaluation-batch"],
     _units,
 )

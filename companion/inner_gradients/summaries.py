@@ -30,9 +30,12 @@ def stated_budget(result: Result) -> str:
 
 
 def at_iteration(history: pd.DataFrame, curve: str, iteration: int) -> pd.Series:
-    """Return what was measured of a curve at one iteration, without smoothing: means over the seeds."""
+    """Return what was measured of a curve at one iteration, without smoothing: means over the seeds.
+
+    They are not finite if a run has diverged by then.
+    """
     rows = history[(history.curve == curve) & (history.iteration == iteration)]
-    return rows[["loss_before", "loss_after", "transductive", "inductive"]].mean()
+    return rows[["loss_before", "loss_after", "transductive", "inductive"]].mean(skipna=False)
 
 
 def paired_table(
@@ -83,10 +86,11 @@ def late_losses(history: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Per curve `loss_before`, L_1(φ_1), and `loss_after`, L_k(φ_k): medians over the seeds and the last
-        fifth of training.
+        fifth of training. Runs that have diverged count as infinitely large.
     """
-    late = history[history.iteration > 0.8 * history.iteration.max()]
-    return late.groupby("curve")[["loss_before", "loss_after"]].median() / BATCH
+    late = history[history.iteration > 0.8 * history.iteration.max()].set_index("curve")
+    losses = late[["loss_before", "loss_after"]].fillna(np.inf)
+    return losses.groupby(level="curve").median() / BATCH
 
 
 def final_accuracies(accuracy: pd.DataFrame, mode: str = "inductive") -> pd.DataFrame:

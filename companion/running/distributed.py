@@ -120,7 +120,7 @@ class Ranks(Share):
 
 
 @contextmanager
-def spread(device: str = "cpu", timeout: float = 3600.0) -> Iterator[Share]:
+def spread(device: str = "cpu", timeout: float = 86_400.0) -> Iterator[Share]:
     """Yield this rank's part of the tasks if torchrun has started this process, else all of them.
 
     Args:

@@ -10,6 +10,7 @@ from typing import Any
 from companion.budgets import FewShotBudget
 from companion.results import load_result
 from companion.running.experiment import LongRecorder, Unit
+from companion.running.kept import finished_units, held
 from companion.running.request import Request
 from metalib.memory import side_by_side
 from metalib.store import digest
@@ -35,10 +36,13 @@ def plan(asked: Request, jobs: int, again: bool) -> str:
         StoreError: if what lies there is damaged, or belongs to another configuration or to other code.
     """
     title = f"{asked.experiment.name}, budget {asked.budget}: {asked.experiment.budgets[asked.budget]}"
-    if asked.there and not again:
+    there = asked.there and not again
+    done = {unit.name for unit in held(asked)} if there else set()
+    if there and not done:
         load_result(asked.folder, asked.identity)
         return f"{title}\nnothing: the result is in {asked.folder}; --again would compute it again"
-    left = [unit for unit in asked.units if not (asked.unfinished / unit.name).exists()]
+    done |= set(finished_units(asked, again))
+    left = [unit for unit in asked.units if unit.name not in done]
     runs = sum(len(unit.configs) for unit in left)
     steps = sum(unit.inner_steps for unit in left)
     work = f"{len(left)} of {len(asked.units)} units, {runs} runs, {steps:,} inner steps"

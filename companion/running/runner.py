@@ -6,11 +6,8 @@
 
 from __future__ import annotations
 
-import glob
-import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +19,13 @@ from companion.results import Result, load_result, save_result
 from companion.revisions import revised
 from companion.running.assembly import merged
 from companion.running.experiment import SEEDS, Experiment
+from companion.running.kept import clear, finished_units, forget_the_rest, take_over
 from companion.running.request import Request, requested
-from companion.running.stacks import Finished, Stack, finish, forget_others, gather, train_along, widest
+from companion.running.stacks import Finished, Stack, finish, train_along
 from companion.running.unfinished import LOG, Log, alone, how_far, share
 from companion.running.workers import engine, side_by_side
 from metalib import __version__
-from metalib.errors import StoreError, require
+from metalib.errors import require
 from metalib.training.shares import ALONE, Share
 
 
@@ -47,7 +45,8 @@ def run(
     """Run an experiment, or return its result if it is already there.
 
     It may be interrupted at any time; the same call goes on from the last checkpoints, and trains no
-    finished unit again. If another process is at work on the same result, this one waits for it.
+    finished unit again. Nor does it train again what a result with fewer seeds holds: the new one takes its
+    place in the end. If another process is at work on the same result, this one waits for it.
 
     Args:
         experiment: what to run.
@@ -85,15 +84,17 @@ def run(
             print(f"another process is at work on {asked.unfinished.name}; waiting for it", file=sys.stderr)
 
     with alone(asked.unfinished, wait):
-        if again or not asked.there:
-            parts = _kept(asked, again)
+        if again or not asked.there or take_over(asked):
+            parts = finished_units(asked, again)
+            if again:
+                forget_the_rest(asked, parts)
             log = Log(asked.unfinished)
             with log.until_the_end():
                 _work(asked, parts, jobs, scheduler, progress, log, ranks)
                 save_result(asked.folder, merged(asked, parts))
         # Kept units go only once this very result is there: another one in its place loses nothing.
         result = load_result(asked.folder, asked.identity)
-        _clear(asked)
+        clear(asked)
     ranks.from_first(lambda: "")  # the others are done
     return result
 
@@ -203,44 +204,6 @@ def _bar(asked: Request, kept: Collection[str], progress: bool) -> tqdm[Any]:
 
 def _is_kept(stack: Stack, kept: Collection[str]) -> bool:
     return all(unit.name in kept for unit in stack.units)
-
-
-def _kept(asked: Request, again: bool) -> dict[str, Result]:
-    """Read the units that an earlier attempt has finished.
-
-    Args:
-        asked: what is asked for.
-        again: whether to throw away what does not belong to it, checkpoints included.
-    """
-    kept = {}
-    for unit in asked.units:
-        folder = asked.unfinished / unit.name
-        if folder.exists():
-            try:
-                kept[unit.name] = load_result(folder, revised(unit.as_dict()))
-            except StoreError:
-                if not again:
-                    raise
-                shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
-    for stack in asked.stacks if again else ():
-        forget_others(stack, asked.unfinished)
-    return kept
-
-
-def _clear(asked: Request) -> None:
-    """Remove what the result has made superfluous; work on other seeds stays, and its log."""
-    # Work that was begun on a device of the other kind lies under the names of its own stacks.
-    every = (gather(asked.units, widest(asked.units, device)) for device in ("cpu", "cuda"))
-    names = {stack.name for stacks in every for stack in stacks} | {unit.name for unit in asked.units}
-    for name in map(glob.escape, names):
-        # The last pattern is of files that a killed process was writing.
-        for pattern in (name, f"{name}.npz", f"{name}.record.npz", f"{name}.progress", f".{name}.*"):
-            for path in asked.unfinished.glob(pattern):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with suppress(OSError):  # it is not there, or not empty
-        if [path.name for path in asked.unfinished.iterdir()] == [LOG]:
-            (asked.unfinished / LOG).unlink()
-        asked.unfinished.rmdir()
 
 
 def _named(finished: Finished) -> Result:

@@ -58,7 +58,13 @@ class RecordAdaptation:
         return {"kind": "RecordAdaptation", **asdict(self), "evaluation_seed": EVALUATION_SEED}
 
     def __call__(self, family: Sine, trained: Trained) -> Result:
-        """Score the trained runs and, as the point of comparison, each seed's untrained weights."""
+        """Score the trained runs and, as the point of comparison, each seed's untrained weights.
+
+        Raises:
+            InputError: if the runs differ in α, with which they are scored.
+        """
+        sizes = {config.alpha for config in trained.configs}
+        require(len(sizes) == 1, f"alpha is {sorted(sizes)}; runs that are scored together share one")
         device = next(iter(trained.phi.values())).device
         seeds = sorted({config.seed for config in trained.configs})
         untrained = [family.initialize(seed) for seed in seeds]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -49,6 +51,8 @@ def cached(name: str, names: tuple[str, ...], build: Callable[[], Arrays]) -> Ar
     try:
         arrays = _read(path, names)  # another process may have built it while this one waited
         if arrays is None:
+            for left in path.parent.glob(f".{glob.escape(name)}.*/"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
             arrays = build()
             try:
                 save_arrays(path, arrays, {})

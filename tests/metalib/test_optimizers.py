@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from metalib.errors import InputError
 from metalib.optimizers import OPTIMIZERS, Adam, Masked, Nesterov, State
 from metalib.params import repeat, scale, select, subtract
 from metalib.tasks.sine import Sine
@@ -110,3 +111,9 @@ def test_nesterov_is_the_momentum_of_torch(beta):
         reference.step()
     torch.testing.assert_close(phi["w"], leaf.detach(), rtol=EXACT, atol=0)
     assert state.steps == 5
+
+
+@pytest.mark.parametrize(("alpha", "beta", "said"), [(0.1, 1.0, "beta is 1"), (0.0, 0.9, "alpha is 0")])
+def test_nesterov_momentum_turns_down_what_makes_no_sense(alpha, beta, said):
+    with pytest.raises(InputError, match=said):
+        Nesterov(alpha, beta)

@@ -1,0 +1,136 @@
+"""More seeds beside those of a result: what it holds is not trained again, and nothing of it is lost."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from companion.budgets import Budget
+from companion.results import Result, load_result
+from companion.running import runner
+from companion.running.estimates import plan
+from companion.running.experiment import Experiment, Unit
+from companion.running.kept import part
+from companion.running.request import requested
+from metalib.errors import StoreError
+from metalib.store import sha256
+from metalib.tasks.sine import Sine
+from metalib.training import TrainingConfig
+
+
+class Recorded:
+    """Keeps the last loss and the weights, and notes which seeds it has seen; may be interrupted."""
+
+    def __init__(self, interrupted_at: int = -1):
+        self.seeds, self.interrupted_at = [], interrupted_at
+
+    def as_dict(self):
+        return {"kind": "Recorded"}
+
+    def __call__(self, family, trained):
+        (seed,) = {config.seed for config in trained.configs}
+        if seed == self.interrupted_at:
+            raise KeyboardInterrupt
+        self.seeds.append(seed)
+        rows = pd.DataFrame({"loss": trained.history.loss_before / 3.0})
+        return Result({"rows": rows}, {name: w.numpy() for name, w in trained.phi.items()})
+
+
+def experiment(record: Recorded, smoke: Budget = Budget(3, 2)) -> Experiment:  # noqa: B008
+    def units(budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit, ...]:
+        return tuple(
+            Unit(
+                f"{activation}-{seed}",
+                Sine(activation=activation),
+                (TrainingConfig(seed=seed, iterations=budget.iterations),),
+                record,
+                facts={"activation": activation} if activation == "tanh" else {},
+            )
+            for activation in ("tanh", "relu")
+            for seed in seeds
+        )
+
+    return Experiment("small", "a test", {"smoke": smoke, "quick": Budget(4, 2)}, units)
+
+
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory):
+    """Three seeds that were trained together."""
+    results = tmp_path_factory.mktemp("at-once")
+    runner.run(experiment(Recorded()), "smoke", results=results)
+    return results / "small" / "smoke"
+
+
+def test_more_seeds_are_trained_beside_those_that_are_stored_and_the_files_are_those_of_all_at_once(
+    at_once, tmp_path
+):
+    runner.run(experiment(Recorded()), "smoke", seeds=(1,), results=tmp_path)
+    record = Recorded()
+    result = runner.run(experiment(record), "smoke", results=tmp_path)
+    assert record.seeds == [0, 2, 0, 2]
+    assert sorted(set(result.tables["rows"].unit)) == sorted(
+        f"{a}-{s}" for a in ("tanh", "relu") for s in range(3)
+    )
+    for name in ("rows.csv", "arrays.npz"):
+        assert sha256(tmp_path / "small" / "smoke" / name) == sha256(at_once / name)
+    assert not (tmp_path / ".unfinished").exists()
+
+
+def test_until_the_others_are_trained_the_stored_result_stays(tmp_path):
+    runner.run(experiment(Recorded()), "smoke", seeds=(0,), results=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(experiment(Recorded(interrupted_at=2)), "smoke", results=tmp_path)
+    assert load_result(tmp_path / "small" / "smoke").provenance["config"]["seeds"] == [0]
+    record = Recorded()
+    runner.run(experiment(record), "smoke", results=tmp_path)
+    assert record.seeds == [2, 1, 2], "the first stack had finished seed 1"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "budget"),
+    [((1, 2), None), ((0,), None), ((0, 1, 2), Budget(5, 2))],
+    ids=["another seed", "fewer seeds", "longer runs"],
+)
+def test_a_result_that_holds_anything_else_is_refused_and_stays(tmp_path, seeds, budget):
+    runner.run(experiment(Recorded()), "smoke", seeds=(0, 1), results=tmp_path)
+    other = experiment(Recorded(), budget or Budget(3, 2))
+    with pytest.raises(StoreError, match="another configuration"):
+        runner.run(other, "smoke", seeds=seeds, results=tmp_path)
+    assert load_result(tmp_path / "small" / "smoke").provenance["config"]["seeds"] == [0, 1]
+    assert not (tmp_path / ".unfinished").exists()
+
+
+def test_again_trains_the_stored_seeds_too(tmp_path):
+    runner.run(experiment(Recorded()), "smoke", seeds=(0,), results=tmp_path)
+    record = Recorded()
+    runner.run(experiment(record), "smoke", seeds=(0, 1), results=tmp_path, again=True)
+    assert record.seeds == [0, 1, 0, 1]
+
+
+def test_a_dry_run_counts_the_seeds_that_are_left_and_writes_nothing(tmp_path):
+    runner.run(experiment(Recorded()), "smoke", seeds=(0,), results=tmp_path)
+    asked = requested(experiment(Recorded()), "smoke", (0, 1, 2), "cpu", tmp_path)
+    assert "4 of 6 units, 4 runs" in plan(asked, jobs=1, again=False)
+    assert "6 of 6 units, 6 runs" in plan(asked, jobs=1, again=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["small"]
+
+
+def test_a_part_of_a_result_is_what_was_put_into_it(at_once):
+    result = load_result(at_once)
+    units = experiment(Recorded()).units(Budget(3, 2), (0, 1, 2))
+    found = part(result, units[1])
+    assert list(found.tables["rows"].columns) == ["loss"]
+    assert list(found.tables["rows"].loss) == list(result.tables["rows"].query("unit == 'tanh-1'").loss)
+    assert found.provenance["environment"] == result.provenance["environment"]
+    assert found.provenance["training_seconds"] == result.provenance["training_seconds"]["tanh-1"]
+    for name, array in found.arrays.items():
+        np.testing.assert_array_equal(array, result.arrays[f"tanh-1/{name}"])
+
+
+def test_a_part_made_elsewhere_keeps_its_own_environment(at_once):
+    result = load_result(at_once)
+    (unit, *_) = experiment(Recorded()).units(Budget(3, 2), (0, 1, 2))
+    each = {name: {"device": name} for name in result.provenance["training_seconds"]}
+    mixed = replace(result, provenance={**result.provenance, "environment": each})
+    assert part(mixed, unit).provenance["environment"] == {"device": unit.name}
