@@ -199,6 +199,7 @@ INNER_PRODUCT = {"smoke": Budget(100, 24), "quick": Budget(300, 24), "laptop": B
 
 BUDGETS: Mapping[str, Mapping[str, Budget]] = {
     "sine-figure-1": _SINE,
+    "sine-new-seeds": _SINE,
     "sine-inner-steps": _SINE,
     "sine-meta-batch": _SINE,
     "table2": TABLE_2,

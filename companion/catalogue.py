@@ -24,7 +24,7 @@ from companion.overlap import figure4a, figure4b, figure4c, late_gradients, sens
 from companion.personalization import experiment as personalization
 from companion.running.experiment import Experiment
 from companion.sine import experiments as sine
-from companion.sine import one_at_a_time, search
+from companion.sine import new_seeds, one_at_a_time, search
 from metalib.errors import InputError, nearest
 
 EXPERIMENTS: dict[str, Experiment[Any]] = {
@@ -32,6 +32,7 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
     for experiment in (
         sine.FIGURE_1,
         sine.INNER_STEPS,
+        new_seeds.NEW_SEEDS,
         sine.META_BATCH,
         table2.TABLE_2,
         table2.TABLE_2_GLYPHS,

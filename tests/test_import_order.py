@@ -26,7 +26,7 @@ FLOORS = {
         *("assembly", "kept", "workers", "runner", "estimates", "heartbeats", "distributed"),
     ],
     "companion.sine": [
-        *("scores", "experiments", "settings", "search", "one_at_a_time"),
+        *("scores", "experiments", "new_seeds", "settings", "search", "one_at_a_time"),
         *("summaries", "tuning", "figures", "claims"),
     ],
     "companion.glyphs": ["rendering", "figures"],

@@ -94,4 +94,4 @@ def test_of_several_seeds_the_interval_is_over_seeds():
 
 def test_without_long_runs_the_page_says_how_to_make_them():
     with pytest.raises(StoreError, match="run figure3 --budget paper"):
-        _ = evidence(BEFORE).of_shorter_runs
+        _ = evidence(BEFORE).at_length
