@@ -74,7 +74,7 @@ FLOORS = {
     ],
     "companion.playground": ["weights"],
     "companion.manifolds": ["distance", "shapes", "examples", "limits", "figures", "claims"],
-    "companion.questions": ["measurements", "figures"],
+    "companion.questions": ["measurements", "many_steps", "figures"],
     "companion.pitfalls": ["updates", "optimizers", "data"],
 }
 """The rooms of every folder, from the ground up. Those of the houses stand in their first pages."""

@@ -18,6 +18,7 @@ EPSILON = {"reptile": 0.1, "fomaml": 0.5, "maml": 0.5, "joint": 0.5}
 gradient, so the others get 5 ε: the weight of AvgGrad, ε Σ c_i, is then the same for all methods."""
 
 K_SWEEP = (1, 2, 3, 5, 10)
+EQUAL_K_SWEEP = (*K_SWEEP, 20, 50)
 
 ADAM_STEP = 0.001
 """Step size of an outer Adam, as in Finn et al. 2017."""
@@ -176,8 +177,14 @@ def _equal_k_units(budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit[Sine], 
             ),
             RecordAdaptation(budget.evaluation_tasks),
         )
-        for k in K_SWEEP
+        for k in EQUAL_K_SWEEP
     )
 
 
-EQUAL_K = Experiment("sine-equal-k", "Every method with the same k", BUDGETS["sine-equal-k"], _equal_k_units)
+EQUAL_K = Experiment(
+    "sine-equal-k",
+    "Every method with the same k",
+    BUDGETS["sine-equal-k"],
+    _equal_k_units,
+    on_divergence="record",
+)
