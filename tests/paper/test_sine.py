@@ -8,8 +8,10 @@ import pytest
 
 from companion.intervals import NORMAL, over_seeds
 from companion.results import load_result
+from companion.sine import claims
 from companion.sine import experiments as sine
 from companion.sine.scores import median_of_zero_function
+from companion.sine.summaries import excess, one
 from metalib.evaluation.regression import adaptation_errors
 from metalib.tasks.sine import GRID_POINTS, Sine, SineTasks, SupportSet, grid, zero_function_error
 
@@ -80,6 +82,17 @@ def test_before_adapting_the_median_is_that_of_the_zero_function(figure_1, algor
 def test_before_adapting_maml_predicts_about_zero(figure_1, unit):
     before = summary(figure_1, unit, "whole", "excess")
     assert abs(before.loc[("maml", 0), "mean"]) < 0.02 * zero_function_error()
+
+
+def test_on_seeds_that_set_no_margin_initializations_and_one_step_reptile_err_as_the_zero_function_does():
+    """s4-zero, fig-1/start, eq-6-7: the margins are older than these runs."""
+    again = load_result(RESULTS / "sine-new-seeds" / "paper")
+    assert set(again.provenance["config"]["seeds"]).isdisjoint((0, 1, 2))
+    margin = claims.JOINT * zero_function_error()
+    before = {name: excess(one(again, 0, algorithm=name)) for name in ("joint", "reptile", "maml")}
+    after = excess(one(again, 10, algorithm="combination", steps=1))
+    assert all(-claims.NEAR_ZERO < found.low <= found.high < claims.NEAR_ZERO for found in before.values())
+    assert -margin < after.low <= after.high < margin
 
 
 def test_joint_training_stays_near_the_floor_and_reptile_does_not(figure_1):
