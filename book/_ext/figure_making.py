@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ SEVERAL = 6
 """As many values of a setting are told one by one."""
 
 PACKAGES = ("torch", "numpy", "matplotlib")
+TOLD = ("metalib", "python", "torch", "numpy")
+"""What is told of the environment of a stored result, with its device."""
 
 
 def settings(config: dict[str, Any]) -> list[str]:
@@ -61,13 +64,23 @@ def pinned(root: Path) -> str:
     return ", ".join([f"metalib {metalib.__version__}", *(f"{name} {at[1]}" for name, at in found if at)])
 
 
+def versions(environment: Mapping[str, Any]) -> str:
+    """Return the versions and the device of a result; all of them if its units were not made alike.
+
+    >>> versions({name: {**dict.fromkeys(TOLD, name), "device": "cpu"} for name in ("1", "2")})
+    'metalib 1, python 1, torch 1, numpy 1; cpu, and metalib 2, python 2, torch 2, numpy 2; cpu'
+    """
+    each = [environment] if "torch" in environment else environment.values()
+    texts = [f"{', '.join(f'{key} {one[key]}' for key in TOLD)}; {one['device']}" for one in each]
+    return ", and ".join(dict.fromkeys(texts))
+
+
 def of_result(root: Path, result: str, up: str) -> str:
     """Return what a stored result was made of, as HTML; `up` leads to the root of the book."""
     folder = root / "results" / result
     told = json.loads((folder / "provenance.json").read_text())
-    config, environment = told["config"], told["environment"]
+    config = told["config"]
     experiment, name = result.split("/")
-    versions = ", ".join(f"{key} {environment[key]}" for key in ("metalib", "python", "torch", "numpy"))
     files = [*sorted(path.name for path in folder.glob("*.csv")), "provenance.json"]
     links = ", ".join(f'<a href="{up}results/{result}/{file}" download>{file}</a>' for file in files)
     seeds = ", ".join(map(str, config["seeds"]))
@@ -78,7 +91,7 @@ def of_result(root: Path, result: str, up: str) -> str:
         "Budget": f"{escape(name)}: {escape(budget(root, result))}",
         "Seeds": seeds,
         "Configuration": escape("; ".join(settings(config))),
-        "Versions": escape(f"{versions}; {environment['device']}"),
+        "Versions": escape(versions(told["environment"])),
         "Command": f"<code>{escape(command)}</code>",
         "Raw results": links,
     }

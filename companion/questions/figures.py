@@ -32,7 +32,7 @@ def equal_k(summary: pd.DataFrame, zero_function: float) -> Figure:
     )  # fmt: skip
     axes.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
     axes.set_xticks([], minor=True)
-    axes.legend()
+    axes.legend(loc="lower left")
     return canvas
 
 

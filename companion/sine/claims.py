@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from companion.intervals import UNMEASURED, Interval, counted
+from companion.intervals import Interval, counted
 from companion.results import Result, load_result
 from companion.sine.one_at_a_time import CHANGES
 from companion.sine.summaries import (
@@ -51,7 +51,7 @@ class Evidence:
         search: Reptile's settings, searched with CMA-ES.
         short: each of them halved and doubled, in short runs.
         long: the same in runs as long as the others.
-        new_seeds: Figure 1 and one inner step on seeds that set no margin, where they were run.
+        new_seeds: Figure 1 and one inner step on seeds that set no margin.
     """
 
     figure_1: Result
@@ -60,7 +60,7 @@ class Evidence:
     search: Result
     short: Result
     long: Result
-    new_seeds: Result | None = None
+    new_seeds: Result
 
     @classmethod
     def load(cls, results: Path, budget: str = "paper") -> Evidence:
@@ -77,8 +77,7 @@ class Evidence:
         figure_1, inner_steps, meta_batch = (load_result(results / name / budget) for name in names)
         short, long = (load_result(results / "sine-one-at-a-time" / name) for name in ("laptop", budget))
         search = load_result(results / "sine-search" / "laptop")
-        again = results / "sine-new-seeds" / budget
-        new_seeds = load_result(again) if again.exists() else None
+        new_seeds = load_result(results / "sine-new-seeds" / budget)
         return cls(figure_1, inner_steps, meta_batch, search, short, long, new_seeds)
 
     def runs(self, algorithm: str, step: int, unit: str = UNIT) -> pd.DataFrame:
@@ -86,13 +85,11 @@ class Evidence:
         return one(self.figure_1, step, unit=unit, algorithm=algorithm)
 
     def new_excess(self, step: int, **facts: object) -> Interval:
-        """Return the `excess` of one configuration on the new seeds; nothing is known where they lack."""
-        return UNMEASURED if self.new_seeds is None else excess(one(self.new_seeds, step, **facts))
+        """Return the `excess` of one configuration on the new seeds."""
+        return excess(one(self.new_seeds, step, **facts))
 
     def on_new_seeds(self, *found: Interval, digits: int = 2) -> str:
-        """Say what was found on the new seeds, if they were run."""
-        if self.new_seeds is None:
-            return "new seeds were not run"
+        """Say what was found on the new seeds."""
         seeds = counted(self.new_seeds.provenance["config"]["seeds"])
         return f"on {seeds} that set no margin {' and '.join(f'{one:+.{digits}f}' for one in found)}"
 

@@ -124,6 +124,14 @@ def test_every_figure_can_be_cited_in_three_styles(lines):
             assert metalib.__version__ in text
 
 
+def test_of_units_that_were_not_made_alike_all_versions_are_told():
+    versions = figure_making.versions
+    each = {name: {**dict.fromkeys(figure_making.TOLD, name), "device": "cpu"} for name in ("1", "2")}
+    assert versions(each["1"]) == "metalib 1, python 1, torch 1, numpy 1; cpu"
+    assert versions(each) == f"{versions(each['1'])}, and {versions(each['2'])}"
+    assert versions({"one": each["1"], "other": each["1"]}) == versions(each["1"])
+
+
 @of_the_book
 def test_every_figure_says_how_it_was_made(book, lines):
     for name, (page, line) in lines.items():

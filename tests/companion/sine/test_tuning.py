@@ -83,7 +83,7 @@ def test_a_setting_matters_little_if_all_its_changes_stay_within_the_margin(fact
 def test_most_settings_matter_little_if_more_than_half_of_them_do(mattering, verdict):
     nothing = Result({})
     long = changed({(name, CHANGES[name][0]): 2.0 for name in mattering})
-    evidence = claims.Evidence(nothing, nothing, nothing, nothing, nothing, long)
+    evidence = claims.Evidence(nothing, nothing, nothing, nothing, nothing, long, nothing)
     claim = claims.most_settings_matter_little(evidence)
     assert claim.verdict == verdict
     assert f"{len(CHANGES) - len(mattering)} of 5 settings" in claim.measured
