@@ -103,6 +103,7 @@ RUN = [
     ("qqqq", "there is no experiment 'qqqq'; choose one of [^?]*$"),
     ("sine-figure-1 --budget smok", "--budget is 'smok'; sine-figure-1 has .*; did you mean 'smoke'?"),
     ("sine-figure-1 --budget SMOKE", "--budget is 'SMOKE'; sine-figure-1 has smoke, quick, paper"),
+    ("sine-figure-1 --threads 2 --jobs 2", "--threads is 2; with 2 jobs, each has one thread"),
     ("sine-figure-1 --jobs -1", "--jobs is -1; at least 1 process has to do the work"),
     ("sine-figure-1 --seeds 1_0", "--seeds is '1_0'"),
     ("sine-figure-1 --results ", "--results is empty"),

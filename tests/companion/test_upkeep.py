@@ -101,6 +101,8 @@ def unfinished(results):
 
 def test_unfinished_work_is_counted(companion, tmp_path):
     work = unfinished(tmp_path)
+    (work / "a.npz").write_bytes(b"")  # superfluous: the unit is finished
+    (work / "b.record.npz").write_bytes(b"")  # what is scored of the same run
     assert state(companion, tmp_path) == "unfinished: 1 units finished, 1 with a checkpoint"
     Log(work).reached(1, 8)
     assert re.fullmatch(

@@ -8,7 +8,7 @@ import pytest
 
 import companion
 from companion.intervals import UNMEASURED, Interval, widened
-from companion.verdicts import FAILS, HOLDS, OPEN, PARTLY, decide, each, every, jointly
+from companion.verdicts import FAILS, HOLDS, OPEN, PARTLY, decide, each, every, jointly, most
 
 LEDGERS = sorted(Path(companion.__file__).parent.glob("*/claims.py"))
 RULES = {"decide", "each", "every", "jointly", "most"}
@@ -78,6 +78,12 @@ def test_only_separate_statements_hold_in_part():
     assert jointly(HOLDS, HOLDS) == HOLDS
     assert jointly(OPEN, FAILS) == FAILS
     assert jointly(HOLDS, OPEN) == OPEN
+
+
+def test_more_than_half_decides_a_claim_of_most_and_no_case_decides_nothing():
+    assert most(HOLDS, HOLDS, FAILS) == HOLDS
+    assert most(HOLDS, FAILS) == most(FAILS, FAILS, OPEN) == FAILS
+    assert most(HOLDS, OPEN, FAILS) == most() == OPEN
 
 
 def test_an_error_that_all_seeds_share_widens_their_interval_on_both_sides():

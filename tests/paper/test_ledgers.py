@@ -277,10 +277,12 @@ def test_without_its_effect_no_claim_about_sine_waves_holds():
     random = table[table.algorithm == "random"].drop(columns="algorithm").drop_duplicates(keys)
     rest = table[["algorithm", *keys]].merge(random, on=keys, how="left").assign(excess=9.0)
     steps = evidence.inner_steps.tables["adaptation"].assign(mse=1.0)
+    again = evidence.new_seeds.tables["adaptation"].assign(excess=9.0)
     alike = replace(
         evidence,
         figure_1=replace(evidence.figure_1, tables={"adaptation": rest}),
         inner_steps=replace(evidence.inner_steps, tables={"adaptation": steps}),
+        new_seeds=replace(evidence.new_seeds, tables={"adaptation": again}),
     )
     verdicts = [claim.verdict for claim in of_sine.ledger(alike)[:5]]
     assert HOLDS not in verdicts

@@ -70,6 +70,11 @@ def test_late_losses_are_medians_of_the_last_fifth_per_image():
     found = late_losses(table).loc["a"]
     assert found.loss_before == pytest.approx(np.median([9, 10, 18, 20, 27, 30]), rel=EXACT)
     assert found.loss_after == pytest.approx(9.5 / 25, rel=EXACT)
+    table.loc[table.seed == 0, "loss_before"] = np.nan
+    found = late_losses(table).loc["a"]
+    assert found.loss_before == pytest.approx(np.median([18, 20, 27, 30, np.inf, np.inf]), rel=EXACT), (
+        "diverged"
+    )
 
 
 def test_a_run_that_diverges_is_not_kept_alive_by_the_window():

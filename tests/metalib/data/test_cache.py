@@ -52,6 +52,13 @@ def test_an_interruption_while_building_leaves_nothing(cache):
     assert cached("a.npz", ("a",), lambda: {"a": np.ones(2)})["a"].sum() == 2
 
 
+def test_what_a_killed_process_was_writing_is_removed_when_the_arrays_are_built(cache):
+    for left in (".a.npz.1x2y", ".b.npz.1x2y"):
+        (cache / left).mkdir(parents=True)
+    cached("a.npz", ("a",), lambda: {"a": np.ones(2)})
+    assert {path.name for path in cache.iterdir()} == {"a.npz", ".b.npz.1x2y"}, "the other may be at work"
+
+
 def test_a_folder_that_cannot_be_made_is_a_clear_error(cache):
     cache.write_text("a file where the folder should be")
     with pytest.raises(StoreError, match="set METALIB_CACHE to a folder that can be written to"):
