@@ -32,7 +32,6 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
     for experiment in (
         sine.FIGURE_1,
         sine.INNER_STEPS,
-        new_seeds.NEW_SEEDS,
         sine.META_BATCH,
         table2.TABLE_2,
         table2.TABLE_2_GLYPHS,
@@ -79,6 +78,7 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
         sine.EQUAL_K,
         search.SEARCH,
         one_at_a_time.ONE_AT_A_TIME,
+        new_seeds.NEW_SEEDS,
         costs.COSTS,
         costs.IMPLICIT,
         characters.OMNIGLOT_COSTS,

@@ -152,12 +152,9 @@ class Adam(Optimizer):
         # With β1 = 0 the first moment is the gradient itself.
         first = {n: torch.lerp(g[n], before["first"][n], self.beta1) for n in g} if self.beta1 else g
         second = {n: torch.lerp(g[n].square(), before["second"][n], self.beta2) for n in g}
-        correction1 = 1.0 - self.beta1**steps
-        correction2 = 1.0 - self.beta2**steps
-        root = {n: (second[n] / correction2).sqrt_().add_(self.eps) for n in g}
-        unbiased = {n: first[n] / correction1 for n in g} if self.beta1 else first
-        direction = {n: unbiased[n] / root[n] for n in g}
-        return direction, State(steps, {"first": first, "second": second})
+        root = {n: (second[n] / (1.0 - self.beta2**steps)).sqrt_().add_(self.eps) for n in g}
+        unbiased = {n: first[n] / (1.0 - self.beta1**steps) for n in g} if self.beta1 else first
+        return {n: unbiased[n] / root[n] for n in g}, State(steps, {"first": first, "second": second})
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,6 @@ class Nesterov(Optimizer):
     remembers = ("velocity",)
 
     def __post_init__(self) -> None:
-        _require_positive_alpha(self.alpha)
         require_decay("beta", self.beta)
 
     def direction(self, g: Params, state: State) -> tuple[Params, State]:
@@ -191,9 +187,8 @@ class Masked(Optimizer):
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "alpha", self.optimizer.alpha)
-        object.__setattr__(self, "carried", self.optimizer.carried)
-        object.__setattr__(self, "remembers", self.optimizer.remembers)
+        for name in ("alpha", "carried", "remembers"):
+            object.__setattr__(self, name, getattr(self.optimizer, name))
 
     def direction(self, g: Params, state: State) -> tuple[Params, State]:
         """Return the direction of `optimizer`, zero for all other weights."""

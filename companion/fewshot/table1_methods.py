@@ -231,8 +231,8 @@ def as_text(compared: pd.DataFrame) -> pd.DataFrame:
 
 def _ours(cell: pd.Series) -> str:
     if not cell.seeds:
-        return "diverged" if cell.diverged else "not run"
-    if cell.seeds == 1 and not cell.diverged:
+        return "diverged" if cell.diverged > 0 else "not run"  # no number where nothing ran
+    if cell.seeds == 1 and not cell.diverged > 0:
         return f"{cell.ours:.1f} (one seed; tasks ± {cell.over_tasks:.1f})"
     return f"{cell.ours:.1f} ± {(cell.high - cell.low) / 2:.1f}"
 

@@ -22,6 +22,7 @@ from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-
 
 import metalib
 from companion.running.heartbeats import Heartbeats
+from companion.running.request import require_parts
 from metalib.errors import MetalibError, WorkerError, require
 from metalib.params import Params
 from metalib.training.loop import choose_device
@@ -55,16 +56,7 @@ class Ranks(Share):
                     f"rank {rank} has {name} {theirs[name]}, rank 0 has {everyone[0][name]}; "
                     "start every rank with the same",
                 )
-        require(
-            tasks % self.size == 0,
-            f"{tasks} tasks per outer step cannot be divided among {self.size} ranks; "
-            "choose a number of ranks that divides the tasks",
-        )
-        require(
-            self.size == 1 or not carried,
-            f"inner optimizer carries its state from task to task, so {self.size} ranks cannot take tasks "
-            "side by side; set inner to 'adam-fresh' or 'sgd'",
-        )
+        require_parts(tasks, carried, self.size)
 
     def from_first(self, read: Callable[[], T]) -> T:
         """Return to all ranks what `read` returns to rank 0, or raise on all what it raises there."""

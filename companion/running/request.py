@@ -88,6 +88,26 @@ def requested(
     )
 
 
+def require_parts(tasks: int, carried: bool, ranks: int) -> None:
+    """Raise `InputError` unless so many ranks can take the tasks of an outer step side by side.
+
+    Args:
+        tasks: per outer step.
+        carried: whether the inner optimizer carries its state from task to task.
+        ranks: how many processes train one run.
+    """
+    require(
+        tasks % ranks == 0,
+        f"{tasks} tasks per outer step cannot be divided among {ranks} ranks; "
+        "choose a number of ranks that divides the tasks",
+    )
+    require(
+        ranks == 1 or not carried,
+        f"inner optimizer carries its state from task to task, so {ranks} ranks cannot take tasks "
+        "side by side; set inner to 'adam-fresh' or 'sgd'",
+    )
+
+
 def _require_room(stack: Stack, device: str) -> None:
     """Raise `InputError` if the training of a stack cannot fit in memory."""
     one = stack.units[0].family.initialize(stack.configs[0].seed)

@@ -20,7 +20,7 @@ from companion.revisions import revised
 from companion.running.assembly import merged
 from companion.running.experiment import SEEDS, Experiment
 from companion.running.kept import clear, finished_units, forget_the_rest, take_over
-from companion.running.request import Request, requested
+from companion.running.request import Request, requested, require_parts
 from companion.running.stacks import Finished, Stack, finish, train_along
 from companion.running.unfinished import LOG, Log, alone, how_far, share
 from companion.running.workers import engine, side_by_side
@@ -75,6 +75,8 @@ def run(
         "jobs and scheduler spread many runs, ranks the tasks of one; choose one of the two",
     )
     asked = requested(experiment, budget, seeds, device, results, jobs, scheduler)
+    for stack in asked.stacks:  # all of them, before hours are spent on the first
+        require_parts(stack.configs[0].tasks, stack.configs[0].optimizer().carried, ranks.size)
     if ranks.rank:
         train_along(asked.stacks, device, experiment.on_divergence, ranks)
         return Result({})

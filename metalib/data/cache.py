@@ -39,8 +39,7 @@ def cached(name: str, names: tuple[str, ...], build: Callable[[], Arrays]) -> Ar
         StoreError: if the folder cannot be written to, or the disk is full.
     """
     path = cache_folder() / name
-    arrays = _read(path, names)
-    if arrays is not None:
+    if (arrays := _read(path, names)) is not None:
         return arrays
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,8 +48,7 @@ def cached(name: str, names: tuple[str, ...], build: Callable[[], Arrays]) -> Ar
     except OSError as error:
         raise StoreError(_remedy(path, error.strerror or str(error))) from error
     try:
-        arrays = _read(path, names)  # another process may have built it while this one waited
-        if arrays is None:
+        if (arrays := _read(path, names)) is None:  # another process may have built it in the meantime
             for left in path.parent.glob(f".{glob.escape(name)}.*/"):  # by a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
             arrays = build()

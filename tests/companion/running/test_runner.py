@@ -22,6 +22,7 @@ from metalib.errors import InputError, StoreError
 from metalib.tasks.sine import Sine
 from metalib.training import loop as training
 from metalib.training.config import TrainingConfig
+from metalib.training.shares import Share
 
 COMMAND = [
     sys.executable, "-c",
@@ -238,6 +239,18 @@ def test_a_result_with_other_seeds_is_not_silently_used(tmp_path):
     runner.run(small(), "smoke", results=tmp_path, seeds=(0,))
     with pytest.raises(StoreError, match=r"another configuration; delete .*, or name another folder"):
         runner.run(small(), "smoke", results=tmp_path, seeds=(1,))
+
+
+def test_what_ranks_cannot_share_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    """Also where the first unit could be shared, and only the second one cannot."""
+
+    def units(budget, seeds):
+        runs = (TrainingConfig("maml", tasks=2), TrainingConfig(inner="adam", tasks=2))
+        return tuple(Unit(run.algorithm, Sine(), (run,), Record("", rows)) for run in runs)
+
+    with pytest.raises(InputError, match="2 ranks cannot take tasks side by side"):
+        runner.run(replace(small(), units=units), "smoke", results=tmp_path, ranks=Share(0, 2))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
