@@ -6,7 +6,8 @@ from docutils import nodes
 
 BIBLIOGRAPHY_ROLE = re.compile(r' role="(?:doc-biblioentry|list(?=" class="citation-list"))"')
 LITERAL = re.compile(r'(?<=<span class="pre">)[^<]+')
-INTERVAL = re.compile(r"(<p>[+−-]?[\d.,]+ ±) ([\d.,]+)(?=</p>)")
+CELL = re.compile(r"<td\b.*?</td>", re.DOTALL)
+INTERVAL = re.compile(r"(?<=\d ±) (?=\d)")
 
 
 def keep_own_environment(app, doctree):
@@ -31,10 +32,10 @@ def let_names_break(app, pagename, templatename, context, doctree):
 def with_their_sign(body):
     """Return a page on which the cells of tables break before ±, not behind it.
 
-    >>> with_their_sign("<td><p>4.48 ± 0.10</p></td><p>The sign ± is no number.</p>")
-    '<td><p>4.48 ±&#160;0.10</p></td><p>The sign ± is no number.</p>'
+    >>> with_their_sign("<td><p>sum +4.48 ± 0.10, last 2 ± 1</p></td><p>Here is 1 ± 2.</p>")
+    '<td><p>sum +4.48 ±&#160;0.10, last 2 ±&#160;1</p></td><p>Here is 1 ± 2.</p>'
     """
-    return INTERVAL.sub(r"\1&#160;\2", body)
+    return CELL.sub(lambda cell: INTERVAL.sub("&#160;", cell[0]), body)
 
 
 def keep_intervals(app, pagename, templatename, context, doctree):

@@ -4,7 +4,9 @@
   const open = () => {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!target) return;
-    const folds = [...target.querySelectorAll(":scope > details.deeper")];
+    // A label stands as an empty element at the head of its section, before what is folded.
+    const section = target.matches("section") ? target : target.parentElement;
+    const folds = [...section.querySelectorAll(":scope > details.deeper")];
     for (let part = target.closest("details.deeper"); part; part = part.parentElement.closest("details.deeper")) folds.push(part);
     if (folds.some((part) => !part.open)) {
       folds.forEach((part) => { part.open = true; });

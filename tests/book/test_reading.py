@@ -119,6 +119,22 @@ def test_a_link_into_a_folded_section_opens_it(browser, site):
     opened.close()
 
 
+def test_a_link_to_the_label_of_a_folded_section_opens_it_and_no_other(browser, site):
+    page = "notebooks/questions"
+    if page not in READ:
+        pytest.skip("the page is not part of this book")
+    opened = browser.new_page()
+    opened.goto(f"{site}/{page}.html#many-steps")
+    folded = opened.locator("details.deeper")
+    assert folded.count() > 1
+    opened.wait_for_function("document.querySelector('details.deeper').open", timeout=2000)
+    assert folded.evaluate_all("parts => parts.filter(part => part.open).length") == 1
+    opened.goto(f"{site}/{page}.html")
+    opened.locator("a[href='#cost-and-noise']").first.click()
+    opened.locator("#cost-and-noise + details[open]").wait_for(timeout=2000)
+    opened.close()
+
+
 @pytest.mark.parametrize(("count", "said"), [(1, "1 minute"), (200, "1 minute"), (1500, "8 minutes")])
 def test_the_time_to_read_is_rounded_up(count, said):
     assert minutes(count) == said
