@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -158,6 +159,13 @@ def test_the_work_of_a_search_counts_in_bar_and_estimate(tmp_path):
     assert reached[0] == 0
     assert reached == sorted(reached)
     assert reached[-1] == unit.inner_steps
+
+
+def test_the_runs_in_the_end_count_in_the_time_that_is_stored(monkeypatch, tmp_path):
+    clock = iter((0.0, 1_000.0))
+    monkeypatch.setattr(search, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    result = runner.run(TINY, "tiny", seeds=(0,), results=tmp_path)
+    assert result.provenance["training_seconds"]["search-0"] > 1_000
 
 
 def test_candidates_that_diverge_are_kept_as_infinitely_bad(monkeypatch, tmp_path):
