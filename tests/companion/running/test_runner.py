@@ -241,7 +241,7 @@ def test_a_result_with_other_seeds_is_not_silently_used(tmp_path):
         runner.run(small(), "smoke", results=tmp_path, seeds=(1,))
 
 
-def test_what_ranks_cannot_share_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+def test_what_ranks_cannot_share_is_refused_before_anything_is_trained(tmp_path):
     """Also where the first unit could be shared, and only the second one cannot."""
 
     def units(budget, seeds):
