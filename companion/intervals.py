@@ -202,6 +202,15 @@ def intervals_of(summary: pd.DataFrame) -> list[Interval]:
     ]
 
 
+def or_diverged(found: Interval, spec: str) -> str:
+    """Write an interval as `spec` asks for; in words if a run that it needs has diverged.
+
+    >>> or_diverged(Interval(4.9, 4.5, 5.3), "+.1f"), or_diverged(interval(np.array([4.9, np.nan])), "+.1f")
+    ('+4.9 ± 0.4', 'diverged')
+    """
+    return format(found, spec) if np.isfinite(found.mean) else "diverged"
+
+
 def listed(found: Mapping[str, Interval]) -> str:
     """Write named differences in one line, with their signs.
 

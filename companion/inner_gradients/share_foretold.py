@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from companion.inner_gradients.share import ALPHAS, BOUND
-from companion.intervals import Interval, interval
+from companion.intervals import Interval, interval, or_diverged
 from companion.results import Result
 from companion.verdicts import FAILS, HOLDS, OPEN, each, every
 from metalib.tasks.sine import GRID_POINTS
@@ -118,10 +118,7 @@ def foretold(result: Result) -> pd.DataFrame:
         ),
         (
             "at a fixed share, with 10 points, a smaller α ends higher",
-            "; ".join(
-                f"{a} {one:.2f}" if np.isfinite(one.mean) else f"{a} diverged"
-                for a, one in zip(ACTIVATIONS, rises, strict=True)
-            ),
+            "; ".join(f"{a} {or_diverged(one, '.2f')}" for a, one in zip(ACTIVATIONS, rises, strict=True)),
             each(rises, above=0),
         ),
     ]

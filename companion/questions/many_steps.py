@@ -6,10 +6,9 @@ Known when this was written: the same runs with k = 1 to 10, and shorter ones of
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from companion.intervals import Interval
+from companion.intervals import Interval, or_diverged
 from companion.results import Result
 from companion.sine.summaries import ahead, one
 from companion.verdicts import decide, each
@@ -52,7 +51,7 @@ def expected(same_k: Result) -> pd.DataFrame:
         ),
         (
             f"from k = 10 to 50, Reptile's error rises by less than {MARGIN:g}",
-            _figure(reptile),
+            or_diverged(reptile, "+.2f"),
             decide(reptile, below=MARGIN),
         ),
     ]
@@ -66,8 +65,4 @@ def _less(same_k: Result, better: tuple[str, int], worse: tuple[str, int]) -> In
 
 
 def _told(found: dict[str, Interval]) -> str:
-    return ", ".join(f"{name} {_figure(one)}" for name, one in found.items())
-
-
-def _figure(found: Interval) -> str:
-    return f"{found:+.2f}" if np.isfinite(found.mean) else "diverged"
+    return ", ".join(f"{name} {or_diverged(one, '+.2f')}" for name, one in found.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from companion.intervals import Interval, interval, over_seeds, widened
+from companion.intervals import Interval, interval, or_diverged, over_seeds, widened
 from companion.results import Result
 from companion.sine.scores import median_of_zero_function
 
@@ -43,7 +43,7 @@ def above_zero_function(figure_1: Result) -> pd.DataFrame:
     """
     whole = scored(figure_1, "whole")
     rows = [
-        (*key, f"{found:+.2f}" if np.isfinite((found := excess(group)).mean) else "diverged")
+        (*key, or_diverged(excess(group), "+.2f"))
         for key, group in whole[whole.step == 0].groupby(["unit", "algorithm"], sort=False)
     ]
     return pd.DataFrame(rows, columns=["unit", "algorithm", "excess"])
