@@ -86,7 +86,7 @@ def run(
     """Run an experiment. Interrupt it at any time: the same command goes on where it stopped."""
     _use_threads(threads)
     _use_data(omniglot, miniimagenet)
-    chosen, jobs = replace(find(name), compile=compile), _side_by_side(jobs, device, threads)
+    chosen, jobs = replace(find(name), compile=compile), _side_by_side(jobs, device, threads, scheduler)
     _run(chosen, budget, device, seeds, results, jobs, scheduler, again, dry_run)
 
 
@@ -105,9 +105,8 @@ def rerun(
     _use_data(omniglot, miniimagenet)
     names = list(filter(None, map(str.strip, units.split(","))))
     source, place = folder(provenance, "provenance"), folder(results)
-    print(
-        "\n".join(remaking.remake(source, place, names, device, _side_by_side(jobs, device), progress=True))
-    )
+    said = remaking.remake(source, place, names, device, _side_by_side(jobs, device), progress=True)
+    print("\n".join(said))
 
 
 @app.command()
@@ -218,7 +217,8 @@ def _use_data(omniglot: str, miniimagenet: str) -> None:
     os.environ.update({variable: folder for variable, folder in folders.items() if folder})
 
 
-def _side_by_side(jobs: int, device: str, threads: int = 1) -> int:
+def _side_by_side(jobs: int, device: str, threads: int = 1, scheduler: str = "") -> int:
+    require(not scheduler or (jobs, threads) == (0, 1), "with --scheduler, leave out --jobs and --threads")
     require(threads == 1 or jobs < 2, f"threads is {threads}; with {jobs} jobs, each has one thread")
     return jobs or (1 if device != "cpu" or threads > 1 or started_by_torchrun() else cores())
 

@@ -118,10 +118,6 @@ def hvp(loss: Loss, params: Params, vector: Params) -> Params:
     curved = [(g, vector[name]) for name, g in zip(leaves, gradients, strict=True) if g.requires_grad]
     if not curved:
         return {name: torch.zeros_like(value) for name, value in leaves.items()}
-    products = torch.autograd.grad(
-        [g for g, _ in curved],
-        list(leaves.values()),
-        grad_outputs=[v for _, v in curved],
-        materialize_grads=True,
-    )
+    outputs, along = zip(*curved, strict=True)
+    products = torch.autograd.grad(outputs, list(leaves.values()), along, materialize_grads=True)
     return dict(zip(leaves, products, strict=True))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,9 @@ class Optimizer(ABC):
     def select(self, runs: slice | Int[Tensor, " selected"]) -> Self:
         """Return the optimizer of the chosen runs of a stack."""
         if isinstance(self.alpha, Tensor) and self.alpha.ndim:
-            return replace(self, alpha=self.alpha[runs])  # type: ignore[type-var]
+            chosen = copy(self)  # not made anew: that checks α, and would wait for a GPU
+            object.__setattr__(chosen, "alpha", self.alpha[runs])
+            return chosen
         return self
 
 
@@ -211,7 +214,8 @@ OPTIMIZERS: dict[str, Callable[[Factor, float], Optimizer]] = {
 
 def require_decay(name: str, value: float) -> None:
     """Raise `InputError` unless `value` is the decay of a running mean, in [0, 1)."""
-    require(0.0 <= value < 1.0, f"{name} is {value}; a decay needs 0 <= {name} < 1")
+    within = isinstance(value, (int, float)) and 0.0 <= value < 1.0
+    require(within, f"{name} is {value}; a decay needs 0 <= {name} < 1")
 
 
 def _require_positive_alpha(alpha: Factor) -> None:

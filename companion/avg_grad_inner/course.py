@@ -40,7 +40,8 @@ def _probe() -> Probe:
 
 
 def _measured(config: TrainingConfig, phi: Params) -> list[float]:
-    found = composition(phi, _probe(), config.alpha, config.algorithm)
+    there = {name: value.cpu() for name, value in phi.items()}  # where the probe is
+    found = composition(there, _probe(), config.alpha, config.algorithm)
     return [found[name] for name in MEASURES]
 
 

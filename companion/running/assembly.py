@@ -30,13 +30,13 @@ def merged(asked: Request, parts: Mapping[str, Result]) -> Result:
                 [with_facts(parts[name].tables[table], unit) for name, unit in units.items()],
                 ignore_index=True,
             )
-            for table in parts[asked.units[0].name].tables
+            for table in dict.fromkeys(table for name in units for table in parts[name].tables)
         }
         environments = {name: parts[name].provenance["environment"] for name in units}
         seconds = {name: parts[name].provenance["training_seconds"] for name in units}
     except KeyError as missing:
         raise StoreError(
-            f"a unit in {asked.unfinished} has no {missing}; give --again to begin anew"
+            f"a unit in {asked.unfinished} has no {missing}; remove that folder to begin anew"
         ) from None
     common = environments[asked.units[0].name]
     alike = all(environment == common for environment in environments.values())

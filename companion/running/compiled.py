@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from companion.running.traced import Captured, Code, Losses, state_of, tensors_of, traced
 from metalib.errors import require_choice
-from metalib.params import Factor, add, norm, subtract
+from metalib.params import Factor, add, norm_per_run, subtract
 from metalib.training.outer import OuterState, OuterStep
 
 MODES = ("no", "auto", "yes")
@@ -156,8 +156,10 @@ def _difference(
     alike = torch.allclose(found[1], expected[1], rtol=tolerance, atol=eps, equal_nan=True)
     if step.optimizer.plain and not step.outer.rule.remembers:
         there, here = expected[0].phi, found[0].phi
-        moved, apart = norm(subtract(there, state.phi)), norm(subtract(there, here))
-        alike = alike and bool(apart <= tolerance * moved + 4.0 * eps * norm(add(there, here)))
+        moved, apart = (norm_per_run(subtract(there, other)) for other in (state.phi, here))
+        close = apart <= tolerance * moved + 4.0 * eps * norm_per_run(add(there, here))
+        lost = ~(norm_per_run(there).isfinite() | norm_per_run(here).isfinite())  # diverged, both ways
+        alike = alike and bool((close | lost).all())
     return "" if alike else "compiled, its first iteration ends elsewhere"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from companion.budgets import FewShotBudget
 from companion.results import load_result
 from companion.running.experiment import LongRecorder, Unit
-from companion.running.kept import finished_units, held
+from companion.running.kept import finished_units, taken_over
 from companion.running.request import Request
 from metalib.memory import side_by_side
 from metalib.store import digest
@@ -37,7 +37,7 @@ def plan(asked: Request, jobs: int, again: bool) -> str:
     """
     title = f"{asked.experiment.name}, budget {asked.budget}: {asked.experiment.budgets[asked.budget]}"
     there = asked.there and not again
-    done = {unit.name for unit in held(asked)} if there else set()
+    done = set(taken_over(asked)) if there else set()
     if there and not done:
         load_result(asked.folder, asked.identity)
         return f"{title}\nnothing: the result is in {asked.folder}; --again would compute it again"

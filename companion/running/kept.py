@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
-from companion.results import Result, load_provenance, load_result, save_result
+from companion.results import Result, load_provenance, load_result
 from companion.revisions import revised
 from companion.running.experiment import Unit
 from companion.running.request import Request
@@ -74,25 +74,24 @@ def held(asked: Request) -> Sequence[Unit[Any]]:
     return units if len(units) == len(found) < len(known) else ()
 
 
-def take_over(asked: Request) -> bool:
-    """Put the units of a result with fewer seeds among the finished ones; the result stays where it is.
+def taken_over(asked: Request) -> dict[str, Result]:
+    """Read the units of a result with fewer seeds, which stays where it is until the new one is whole.
 
     Args:
-        asked: what is asked for. Something is where its result goes.
+        asked: what is asked for.
 
     Returns:
-        Whether there are such units, so that others are left to train.
+        What it holds of each of its units, by name; nothing if there is no such result, and others must be
+        trained in any case.
 
     Raises:
         StoreError: if that is damaged, or of other code.
     """
-    units = held(asked)
-    if units:
-        result = load_result(asked.folder)
-        for unit in units:
-            if not (asked.unfinished / unit.name).exists():
-                save_result(asked.unfinished / unit.name, part(result, unit))
-    return bool(units)
+    units = held(asked) if asked.there else ()
+    if not units:
+        return {}
+    result = load_result(asked.folder)
+    return {unit.name: part(result, unit) for unit in units}
 
 
 def part(result: Result, unit: Unit[Any]) -> Result:
@@ -120,7 +119,8 @@ def part(result: Result, unit: Unit[Any]) -> Result:
 def clear(asked: Request) -> None:
     """Remove what the result has made superfluous; work on other seeds stays, and its log."""
     # Work that was begun on a device of the other kind lies under the names of its own stacks.
-    every = (gather(asked.units, widest(asked.units, device)) for device in ("cpu", "cuda"))
+    left = tuple(unit for stack in asked.stacks for unit in stack.units)
+    every = (gather(u, widest(u, device)) for u in (asked.units, left) for device in ("cpu", "cuda"))
     names = {stack.name for stacks in every for stack in stacks} | {unit.name for unit in asked.units}
     for name in map(glob.escape, names):
         # The last pattern is of files that a killed process was writing.

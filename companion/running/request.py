@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,19 @@ def requested(
         results / experiment.name / budget,
         folder_of(results, experiment.name, budget),
     )
+
+
+def lacking(asked: Request, known: Collection[str]) -> Request:
+    """Return the same request, but only the units whose names are not known are to be trained.
+
+    The result is that of all units; the stacks are gathered from those that are left.
+
+    Args:
+        asked: what is asked for.
+        known: names of units.
+    """
+    left = [unit for unit in asked.units if unit.name not in known]
+    return replace(asked, stacks=gather(left, widest(left, asked.device))) if known else asked
 
 
 def require_parts(tasks: int, carried: bool, ranks: int) -> None:

@@ -19,8 +19,8 @@ from companion.results import Result, load_result, save_result
 from companion.revisions import revised
 from companion.running.assembly import merged
 from companion.running.experiment import SEEDS, Experiment
-from companion.running.kept import clear, finished_units, forget_the_rest, take_over
-from companion.running.request import Request, requested, require_parts
+from companion.running.kept import clear, finished_units, forget_the_rest, taken_over
+from companion.running.request import Request, lacking, requested, require_parts
 from companion.running.stacks import Finished, Stack, finish, train_along
 from companion.running.unfinished import LOG, Log, alone, how_far, share
 from companion.running.workers import engine, side_by_side
@@ -86,8 +86,11 @@ def run(
             print(f"another process is at work on {asked.unfinished.name}; waiting for it", file=sys.stderr)
 
     with alone(asked.unfinished, wait):
-        if again or not asked.there or take_over(asked):
-            parts = finished_units(asked, again)
+        known = {} if again else taken_over(asked)
+        if ranks.size == 1:  # other ranks cannot know what the first has found, and gather all units
+            asked = lacking(asked, known)
+        if again or known or not asked.there:
+            parts = {**known, **finished_units(asked, again)}
             if again:
                 forget_the_rest(asked, parts)
             log = Log(asked.unfinished)

@@ -81,7 +81,7 @@ class TopK:
     def decode(self, parts: Sequence[Tensor], n: int) -> Float[Tensor, " n"]:
         """Return zeros with the numbers in their places."""
         places, numbers = parts
-        return torch.zeros(n).index_put_((places.long(),), numbers)
+        return numbers.new_zeros(n).index_put_((places.long(),), numbers)
 
 
 def message_bytes(compression: Compression | None, n: int) -> int:

@@ -54,9 +54,13 @@ def custom(config: TrainingConfig, activation: str, points: int, evaluation_task
 
     Raises:
         InputError: if the activation or the number of points is out of range, or there is no task to score
-            on, or more than fit in memory.
+            on, or more than fit in memory, or β1 is given to plain SGD.
     """
     require_points(points)
+    require(
+        config.inner != "sgd" or config.beta1 == 0.0,
+        f"beta1 is {config.beta1}, and plain SGD has no moments; set inner to 'adam' or 'adam-fresh'",
+    )
     require(
         evaluation_tasks >= 1,
         f"evaluation_tasks is {evaluation_tasks}; score on at least one unseen task",

@@ -74,8 +74,7 @@ def mlp(
         InputError: if `activation` is not one of `ACTIVATIONS`.
     """
     require(
-        activation in ACTIVATIONS,
-        f"activation is {activation!r}; choose one of {', '.join(ACTIVATIONS)}",
+        activation in ACTIVATIONS, f"activation is {activation!r}; choose one of {', '.join(ACTIVATIONS)}"
     )
     return _layers(params, inputs, ACTIVATIONS[activation])[-1]
 

@@ -94,10 +94,7 @@ class Sine:
             1 <= self.batch <= GRID_POINTS,
             f"batch is {self.batch}; a minibatch holds 1 to {GRID_POINTS} of the {GRID_POINTS} grid points",
         )
-        require(
-            self.dtype in ("float32", "float64"),
-            f"dtype is {self.dtype!r}; choose float32 or float64",
-        )
+        require(self.dtype in ("float32", "float64"), f"dtype is {self.dtype!r}; choose float32 or float64")
 
     @property
     def torch_dtype(self) -> torch.dtype:

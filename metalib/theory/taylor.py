@@ -154,5 +154,7 @@ def half_gradient_of_inner_product(first: Loss, second: Loss, phi: Params) -> Pa
         for loss in (first, second)
     )
     inner_product = torch.stack([(a * b).sum() for a, b in zip(one, two, strict=True)]).sum()
+    if not inner_product.requires_grad:  # both losses are linear in the weights
+        return zeros_like(phi)
     derivative = torch.autograd.grad(inner_product, list(leaves.values()), materialize_grads=True)
     return scale(dict(zip(leaves, derivative, strict=True)), 0.5)

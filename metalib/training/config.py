@@ -65,6 +65,8 @@ class TrainingConfig:
         require_choice("inner", self.inner, OPTIMIZERS)
 
     def __post_init__(self) -> None:
+        weights = [c.item() if hasattr(c, "item") else c for c in self.weights]
+        object.__setattr__(self, "weights", tuple(weights))
         for field in fields(self):  # NumPy's numbers, as sweeps over arrays give them, become Python's
             if hasattr(value := getattr(self, field.name), "item"):
                 object.__setattr__(self, field.name, value.item())
@@ -77,18 +79,19 @@ class TrainingConfig:
             require(value <= LARGEST_COUNT, f"{name} is {value}; it can be at most {LARGEST_COUNT}")
         whole = isinstance(self.seed, int) and 0 <= self.seed <= LARGEST_SEED
         require(whole, f"seed is {self.seed}; seeds are whole numbers from 0 to {LARGEST_SEED}")
-        positive = 0 < self.alpha < math.inf
+        positive = isinstance(self.alpha, (int, float)) and 0 < self.alpha < math.inf
         require(positive, f"alpha is {self.alpha}; the inner step size must be a number greater than 0")
         holds = f"weights are float32, which holds {SMALLEST_FLOAT32:.1e} to {LARGEST_FLOAT32:.1e}"
         require(SMALLEST_FLOAT32 <= self.alpha <= LARGEST_FLOAT32, f"alpha is {self.alpha}; {holds}")
         for name in ("epsilon", "epsilon_final"):
             value = getattr(self, name)
-            require(0 <= value <= 1, f"{name} is {value}; the outer step size must lie in [0, 1]")
+            within = isinstance(value, (int, float)) and 0 <= value <= 1
+            require(within, f"{name} is {value}; the outer step size must lie in [0, 1]")
         require_decay("beta1", self.beta1)
         if self.algorithm == COMBINATION:
             count = len(self.weights)
             require(count == self.k, f"weights has {count} entries for k = {self.k}; give one per inner step")
-            finite = all(map(math.isfinite, self.weights))
+            finite = all(isinstance(c, (int, float)) and math.isfinite(c) for c in self.weights)
             require(finite, f"weights are {self.weights}; give finite numbers, such as 1,1,0")
             fits = all(abs(c) <= LARGEST_FLOAT32 for c in self.weights)
             require(fits, f"weights are {self.weights}; a float32 holds numbers up to {LARGEST_FLOAT32:.1e}")

@@ -61,11 +61,7 @@ def tasks_at_once(
 
 
 def sample_block(
-    family: TaskFamily,
-    configs: Sequence[TrainingConfig],
-    block: int,
-    width: int,
-    share: Share = ALONE,
+    family: TaskFamily, configs: Sequence[TrainingConfig], block: int, width: int, share: Share = ALONE
 ) -> dict[str, Tensor]:
     """Sample a block for all runs, as arrays of shape [BLOCK, tasks / width, k, runs · width, …] on the host.
 

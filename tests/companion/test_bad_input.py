@@ -34,6 +34,7 @@ TRAIN = [
     ("--tasks 0", "--tasks is 0; it must be a whole number of at least 1"),
     ("--threads 100000", r"--threads is 100000; this machine has \d+ to offer"),
     ("--threads -1", "--threads is -1; at least 1 has to do the work"),
+    ("--beta1 0.9", "--beta1 is 0.9, and plain SGD has no moments; set inner to 'adam'"),
     ("--seeds 1_0", "--seeds is '1_0'; write whole numbers separated by commas"),
     ("--seeds ١", "--seeds is '١'; write whole numbers separated by commas"),
     ("--seeds 1,２", "--seeds is '1,２'; write whole numbers separated by commas"),
@@ -126,6 +127,8 @@ RUN = [
     ),
     ("table2 --budget smoke --omniglot .", "holds neither images_background.zip nor a folder"),
     ("table1 --budget smoke --miniimagenet nowhere", "the Mini-ImageNet folder nowhere is not there"),
+    ("sine-figure-1 --budget smoke --scheduler tcp://x:1 --threads 2", "leave out --jobs and --threads"),
+    ("sine-figure-1 --budget smoke --scheduler tcp://x:1 --jobs 2", "leave out --jobs and --threads"),
     ("sine-figure-1 --budget smoke --scheduler nonsense", "no Dask scheduler answers at 'nonsense'"),
     ("sine-figure-1 --budget smoke --scheduler tcp://", "no Dask scheduler answers at 'tcp://'"),
 ]

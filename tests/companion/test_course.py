@@ -20,11 +20,12 @@ def test_every_seed_follows_all_four_methods_with_the_same_step_along_avg_grad()
             assert run.epsilon * times == pytest.approx(K * EPSILON)
 
 
-def test_what_is_watched_is_the_composition_of_each_method_s_own_update():
+def test_what_is_watched_is_the_composition_of_each_method_s_own_update(device):
     unit = COURSE.units(COURSE.budgets["laptop"], (0,))[0]
     reptile_and_maml = [unit.configs[0], unit.configs[2]]
     phi = displaced_start(0.0)
-    watched = WatchComposition()(FAMILY, reptile_and_maml, repeat(phi, 2), State(), 0)
+    both = {name: value.to(device) for name, value in repeat(phi, 2).items()}
+    watched = WatchComposition()(FAMILY, reptile_and_maml, both, State(), 0)
     assert watched.shape == (2, len(MEASURES))
     for row, run in zip(watched, reptile_and_maml, strict=True):
         expected = composition(phi, Probe.sample(), method=run.algorithm)

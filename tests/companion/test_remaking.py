@@ -148,6 +148,14 @@ def test_a_result_that_comes_out_different_is_told_with_how_much(tmp_path):
         remaking.remake(shutil.copy(folder / PROVENANCE, tmp_path / "p.json"), tmp_path / "again")
 
 
+def test_a_stored_table_that_was_changed_is_told_before_anything_is_made(tmp_path):
+    folder = sine_sweep(tmp_path)
+    (folder / "history.csv").write_text("unit\n")
+    with pytest.raises(StoreError, match=r"history\.csv was changed after it was stored; restore it"):
+        remaking.remake(folder, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
 def test_weights_that_come_out_different_are_not_passed_over_in_silence(tmp_path):
     folder = sine_sweep(tmp_path)
     result = load_result(folder)

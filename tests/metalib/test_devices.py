@@ -13,7 +13,7 @@ from metalib.evaluation.classification import accuracies
 from metalib.evaluation.regression import adaptation_errors
 from metalib.models.convnet import ConvNet
 from metalib.optimizers import OPTIMIZERS, Adam
-from metalib.params import Params
+from metalib.params import Params, repeat
 from metalib.tasks.episodes import sample_episodes
 from metalib.tasks.fewshot import FewShot
 from metalib.tasks.sine import Sine, sample_support
@@ -132,12 +132,15 @@ def test_a_chosen_gpu_multiplies_in_full_precision(monkeypatch):
 @pytest.mark.parametrize("family", [Sine(), TAILED], ids=["sine", "images"])
 @pytest.mark.parametrize("algorithm", ["reptile", "maml"])
 def test_nothing_inside_a_block_waits_for_a_gpu(family, algorithm):
-    gpu, config = torch.device("cuda"), replace(RUN, algorithm=algorithm)
-    step = outer_step([config], 2, gpu, torch.float32)
-    state = step.initial_state(there(family.initialize(0), "cuda"))
-    (sampled,) = blocks(partial(sample_block, family, [config], width=2), range(1), gpu)
-    for _ in range(2):  # the first time, libraries prepare themselves
-        for losses in losses_of(family, sampled, 2):
-            state, _ = step(state, losses, 0.1)
-        torch.cuda.set_sync_debug_mode("error")
-    torch.cuda.set_sync_debug_mode("default")
+    gpu = torch.device("cuda")
+    configs = [replace(RUN, algorithm=algorithm, alpha=alpha) for alpha in (0.01, 0.02)]
+    step = outer_step(configs, 2, gpu, torch.float32)
+    state = step.initial_state(there(repeat(family.initialize(0), 2), "cuda"))
+    (sampled,) = blocks(partial(sample_block, family, configs, width=2), range(1), gpu)
+    try:
+        for _ in range(2):  # the first time, libraries prepare themselves
+            for losses in losses_of(family, sampled, 2):
+                state, _ = step(state, losses, 0.1)
+            torch.cuda.set_sync_debug_mode("error")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -82,9 +82,11 @@ def test_a_traced_step_is_the_step_for_every_method_and_optimizer(config):
     assert apart(after.phi, ends, middle.phi) < EXACT
 
 
+@pytest.mark.parametrize("algorithm", ["reptile", "maml"])
 @pytest.mark.parametrize("width", [1, 2])
-def test_runs_of_a_stack_keep_their_own_step_sizes(width):
-    configs = [replace(RUN, seed=s, alpha=a, epsilon=e) for s, a, e in ((0, 0.01, 0.1), (1, 0.02, 0.9))]
+def test_runs_of_a_stack_keep_their_own_step_sizes(width, algorithm):
+    own = ((0, 0.01, 0.1), (1, 0.02, 0.9))
+    configs = [replace(RUN, algorithm=algorithm, seed=s, alpha=a, epsilon=e) for s, a, e in own]
     step, state, (first, second) = prepared(Sine(dtype="float64"), configs, width)
     epsilon = torch.tensor([0.1, 0.9], dtype=torch.float64)
     code = traced(step, state, first, epsilon)
@@ -166,6 +168,28 @@ def test_code_that_fails_or_gives_other_numbers_is_not_used(monkeypatch, capsys,
     plain, trained = train(Sine(), [RUN]), train(Sine(), [RUN], prepare=compiled)
     assert all(torch.equal(trained.phi[name], value) for name, value in plain.phi.items())
     assert said in capsys.readouterr().err
+
+
+def test_a_run_that_has_diverged_does_not_keep_the_others_from_being_compiled(monkeypatch, capsys):
+    """As after a resume; the first iteration is taken both ways, and the run that is lost is lost in both."""
+    monkeypatch.setattr(room, "obstacle", lambda device: "")
+    monkeypatch.setattr(room, "_for_processor", lambda code, example: code)
+    step, state, (first, _) = prepared(Sine(), [RUN, replace(RUN, seed=1)])
+    for value in state.phi.values():
+        value[0] = float("nan")
+    fast = compiled(step)
+    fast(state, first, 0.1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_that_only_compiled_code_loses_is_a_difference():
+    step, state, (first, _) = prepared(Sine(), [RUN, replace(RUN, seed=1)])
+    after, values = step(state, first, 0.1)
+    phi = {name: value.clone() for name, value in after.phi.items()}
+    for value in phi.values():
+        value[0] = float("nan")
+    assert room._difference(step, state, (after, values), (replace(after, phi=phi), values))
+    assert not room._difference(step, state, (after, values), (after, values))
 
 
 def test_steps_that_take_derivatives_by_autograd_are_written_down_with_them(monkeypatch, capsys):

@@ -8,7 +8,8 @@ import pytest
 
 from companion.budgets import Budget
 from companion.results import Result, load_result
-from companion.running import runner
+from companion.running import request, runner, stacks
+from companion.running.assembly import merged
 from companion.running.estimates import plan
 from companion.running.experiment import Experiment, Unit
 from companion.running.kept import part
@@ -16,7 +17,7 @@ from companion.running.request import requested
 from metalib.errors import StoreError
 from metalib.store import sha256
 from metalib.tasks.sine import Sine
-from metalib.training import TrainingConfig
+from metalib.training import TrainingConfig, train
 
 
 class Recorded:
@@ -108,12 +109,58 @@ def test_again_trains_the_stored_seeds_too(tmp_path):
     assert record.seeds == [0, 1, 0, 1]
 
 
+def test_again_trains_the_stored_seeds_too_after_more_seeds_were_interrupted(tmp_path):
+    runner.run(experiment(Recorded()), "smoke", seeds=(0,), results=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(experiment(Recorded(interrupted_at=1)), "smoke", seeds=(0, 1), results=tmp_path)
+    record = Recorded()
+    runner.run(experiment(record), "smoke", seeds=(0,), results=tmp_path, again=True)
+    assert record.seeds == [0, 0]
+
+
+def test_where_seeds_would_be_trained_side_by_side_only_the_new_ones_are(tmp_path, monkeypatch):
+    """As on a GPU, whose stacks hold many runs; interrupted work is gone on with, and removed in the end."""
+    monkeypatch.setattr(request, "widest", lambda units, device: 100)
+    runner.run(experiment(Recorded()), "smoke", seeds=(0,), results=tmp_path)
+    trained = []
+
+    def train_and_note(family, configs, **options):
+        trained.append([config.seed for config in configs])
+        return train(family, configs, **options)
+
+    monkeypatch.setattr(stacks, "train", train_and_note)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(experiment(Recorded(interrupted_at=2)), "smoke", results=tmp_path)
+    runner.run(experiment(Recorded()), "smoke", results=tmp_path)
+    assert trained == [[1, 2]] * 3, "one stack of tanh, which was recorded in part, and one of ReLU"
+    assert not (tmp_path / ".unfinished").exists()
+    assert load_result(tmp_path / "small" / "smoke").provenance["config"]["seeds"] == [0, 1, 2]
+
+
+def test_a_dry_run_says_that_a_damaged_result_cannot_be_added_to(tmp_path):
+    runner.run(experiment(Recorded()), "smoke", seeds=(0,), results=tmp_path)
+    (tmp_path / "small" / "smoke" / "rows.csv").write_text("unit,loss\n")
+    asked = requested(experiment(Recorded()), "smoke", (0, 1), "cpu", tmp_path)
+    with pytest.raises(StoreError, match=r"rows\.csv"):
+        plan(asked, jobs=1, again=False)
+
+
 def test_a_dry_run_counts_the_seeds_that_are_left_and_writes_nothing(tmp_path):
     runner.run(experiment(Recorded()), "smoke", seeds=(0,), results=tmp_path)
     asked = requested(experiment(Recorded()), "smoke", (0, 1, 2), "cpu", tmp_path)
     assert "4 of 6 units, 4 runs" in plan(asked, jobs=1, again=False)
     assert "6 of 6 units, 6 runs" in plan(asked, jobs=1, again=True)
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
+
+
+@pytest.mark.parametrize("odd", ["tanh-0", "relu-1"])
+def test_a_table_that_one_unit_alone_has_is_told_and_not_dropped(tmp_path, odd):
+    asked = requested(experiment(Recorded()), "smoke", (0, 1), "cpu", tmp_path)
+    rows, made = pd.DataFrame({"loss": [1.0]}), {"environment": {}, "training_seconds": 1.0}
+    parts = {unit.name: Result({"rows": rows}, provenance=made) for unit in asked.units}
+    parts[odd] = replace(parts[odd], tables={"rows": rows, "extra": rows})
+    with pytest.raises(StoreError, match="has no 'extra'; remove that folder to begin anew"):
+        merged(asked, parts)
 
 
 def test_a_part_of_a_result_is_what_was_put_into_it(at_once):

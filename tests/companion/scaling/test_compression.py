@@ -46,8 +46,8 @@ def test_eight_bits_are_wrong_by_at_most_half_a_step_of_their_chunk():
     assert Int8().decode(Int8().encode(torch.zeros(3)), 3).tolist() == [0, 0, 0]
 
 
-def test_the_largest_numbers_arrive_and_the_others_are_zero():
-    decoded = TopK(0.1).decode(TopK(0.1).encode(VECTOR), N)
+def test_the_largest_numbers_arrive_and_the_others_are_zero(device):
+    decoded = TopK(0.1).decode(TopK(0.1).encode(VECTOR.to(device)), N).cpu()
     arrived = decoded != 0
     assert arrived.sum() == 500
     assert VECTOR[arrived].abs().min() >= VECTOR[~arrived].abs().max()

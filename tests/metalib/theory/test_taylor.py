@@ -13,6 +13,7 @@ from metalib.theory.taylor import (
     expand_fomaml,
     expand_maml,
     fit_coefficients,
+    half_gradient_of_inner_product,
     initial_gradients,
     predicted_coefficients,
     predicted_maml_coefficients,
@@ -25,6 +26,14 @@ K = 4
 def cubics(k=K, dimension=3):
     pool = sample_polynomials(0, tasks=1, minibatches=k, dimension=dimension)
     return [pool.select(slice(i, i + 1)) for i in range(k)], sample_point(0, dimension)
+
+
+def test_of_losses_that_are_linear_the_inner_product_has_no_gradient():
+    def linear(params):
+        return 3.0 * params["w"].sum()
+
+    phi = {"w": torch.ones(1, 2, dtype=torch.float64)}
+    assert torch.equal(half_gradient_of_inner_product(linear, linear, phi)["w"], torch.zeros(1, 2))
 
 
 def test_expansion_terms_match_dense_matrix_algebra():
