@@ -6,15 +6,27 @@ Known when this was written: the same runs at a quarter of the length. There all
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from companion.inner_gradients.claims import Evidence, gains_more
 from companion.inner_gradients.summaries import contrast, final_accuracies
 from companion.inner_gradients.two_steps import MARGIN
-from companion.intervals import Interval, interval, listed, lowest, over_tasks, paired, plus_minus
+from companion.intervals import (
+    Interval,
+    interval,
+    listed,
+    lowest,
+    or_diverged,
+    over_tasks,
+    paired,
+    plus_minus,
+)
 from companion.verdicts import decide, each
 
 FIRST, LEADER = "1-first", "4-sum"
+QUARTERS = 4
 
 
 def over_test_tasks(accuracy: pd.DataFrame) -> pd.DataFrame:
@@ -79,6 +91,36 @@ def expected(full: Evidence, shorter: Evidence) -> pd.DataFrame:
         ),
     ]
     return pd.DataFrame(rows, columns=["statement", "measured (points)", "verdict"])
+
+
+def lead_through_training(full: Evidence, leader: str, others: Mapping[str, str]) -> pd.DataFrame:
+    """Return by how much a curve leads others in every quarter of the training, as text in points.
+
+    Of every run the accuracies on unseen classes that were measured within a quarter are averaged, and are
+    not a number once it diverged. Differences of these means are paired by seed; intervals are over seeds.
+
+    Args:
+        full: with Figure 3 at the paper's length.
+        leader: a curve.
+        others: what it is compared with: curves, and the titles of their columns.
+
+    Returns:
+        One row per quarter.
+    """
+    history = full.figure3.tables["history"].query("iteration > 0")
+    length = history.iteration.max() // QUARTERS
+    quarter = ((history.iteration - 1) // length).rename("quarter")
+    grouped = history.groupby(["curve", quarter, "seed"]).inductive
+    means = grouped.agg(lambda measured: measured.mean(skipna=False)).unstack("seed")
+    leads = {title: (means.xs(leader) - means.xs(other)).to_numpy() for other, title in others.items()}
+    rows = [
+        {
+            "outer iterations": f"{part * length + 1:,} to {(part + 1) * length:,}",
+            **{title: or_diverged(interval(lead[part]), "+.1f") for title, lead in leads.items()},
+        }
+        for part in range(QUARTERS)
+    ]
+    return pd.DataFrame(rows)
 
 
 def gained(full: Evidence, shorter: Evidence, curve: str) -> Interval:

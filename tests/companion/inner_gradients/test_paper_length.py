@@ -92,6 +92,33 @@ def test_of_several_seeds_the_interval_is_over_seeds():
     assert found["4,000 iterations, 3 seeds (%)"]["4-last"] == "96.0 ± 2.5", "Student's t of three seeds"
 
 
+def along_training(**rises: float) -> Evidence:
+    """Three seeds that agree up to a constant, measured eight times; a curve rises by so much at each."""
+    rows = [
+        {"curve": f"2-{kind}", "seed": seed, "iteration": 100 * look, "inductive": seed + rise * look}
+        for kind, rise in rises.items()
+        for seed in (0, 1, 2)
+        for look in range(9)
+    ]
+    return Evidence(Result({"accuracy": pd.DataFrame(), "history": pd.DataFrame(rows)}), EMPTY, EMPTY)
+
+
+def test_a_lead_is_averaged_within_every_quarter_of_training():
+    """Rises of 3 and 2 per look, two looks in a quarter: leads of 1 and 2, then 3 and 4, and so on."""
+    found = paper_length.lead_through_training(along_training(last=3.0, sum=2.0), "2-last", {"2-sum": "lead"})
+    assert list(found["outer iterations"]) == ["1 to 200", "201 to 400", "401 to 600", "601 to 800"]
+    assert list(found.lead) == ["+1.5 ± 0.0", "+3.5 ± 0.0", "+5.5 ± 0.0", "+7.5 ± 0.0"]
+
+
+def test_a_run_that_diverged_within_a_quarter_has_no_lead_there():
+    evidence = along_training(last=3.0, sum=2.0)
+    history = evidence.figure3.tables["history"]
+    lost = (history.curve == "2-last") & (history.seed == 1) & (history.iteration > 500)
+    history.loc[lost, "inductive"] = float("nan")
+    found = paper_length.lead_through_training(evidence, "2-last", {"2-sum": "lead"})
+    assert list(found.lead) == ["+1.5 ± 0.0", "+3.5 ± 0.0", "diverged", "diverged"]
+
+
 def test_without_long_runs_the_page_says_how_to_make_them():
     with pytest.raises(StoreError, match="run figure3 --budget paper"):
         _ = evidence(BEFORE).at_length
