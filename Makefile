@@ -24,6 +24,7 @@ book: $(ENVIRONMENT) ## render the book from the committed notebooks into _build
 	@echo "  $(CURDIR)/_build/html/index.html"
 
 pdf: $(ENVIRONMENT) browser ## print the whole book into _build/book.pdf, with Chromium
+	@$(BIN)/python -c 'import sys; from scripts.pdf import missing; sys.exit(missing())'
 	@mkdir -p _build
 	@$(BIN)/jupyter-book build . --builder singlehtml --path-output _build/pdf -W -n --keep-going --quiet >_build/pdf.log 2>&1 \
 	  || { cat _build/pdf.log; exit 1; }
@@ -69,8 +70,8 @@ lock: $(ENVIRONMENT) ## resolve requirements.in into requirements.txt; ARGS=--up
 	@cp requirements.txt .requirements.lock
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --no-config --quiet --universal \
 	  --python-version 3.11 --annotation-style line $(ARGS) requirements.in -o .requirements.lock
-	@grep -v -E '^(cuda-|nvidia-|triton=)' .requirements.lock >requirements.txt
-	@rm .requirements.lock
+	@grep -v -E '^(cuda-|nvidia-|triton=)' .requirements.lock >.requirements.new
+	@mv .requirements.new requirements.txt && rm .requirements.lock
 	@echo "requirements.txt is up to date; the next make installs it."
 
 environment: $(ENVIRONMENT) ## set up .venv, without anything else

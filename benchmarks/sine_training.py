@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -99,9 +99,15 @@ def matrix_floor(configs: tuple[TrainingConfig, ...]) -> None:
     products = sum(k - 1 for config in configs if config.algorithm == "maml") / runs
     first, others = round(2 * (gradients + products)), round(3 * (gradients + 2 * products))
     for inputs, outputs, count in ((1, 64, first), (64, 64, others), (64, 1, others)):
-        a, b = torch.rand(runs, 10, inputs), torch.rand(runs, inputs, outputs)
+        a, b = operands(runs, inputs, outputs)
         for _ in range(count):
             torch.bmm(a, b)
+
+
+@cache
+def operands(runs: int, inputs: int, outputs: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return two stacks of matrices to multiply; made once, since making them is no product."""
+    return torch.rand(runs, 10, inputs), torch.rand(runs, inputs, outputs)
 
 
 WAYS: dict[str, Callable[[tuple[TrainingConfig, ...]], object]] = {

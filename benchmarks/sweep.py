@@ -36,6 +36,7 @@ ITERATIONS = 100
 ROUNDS = 5
 
 
+@cache
 def pool() -> ClassPool:
     """Return Omniglot if it is at hand, else the glyphs: the work is the same."""
     return omniglot() if os.environ.get(VARIABLE) else glyphs()

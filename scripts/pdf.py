@@ -43,6 +43,13 @@ def browser() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
+def missing() -> str | None:
+    """Say what cannot be printed with; nothing if there is a browser."""
+    if browser() is None:
+        return "There is no Chromium or Chrome to print the book with; on Debian: apt-get install chromium"
+    return None
+
+
 def write(source: Path, target: Path) -> None:
     """Print a page of HTML into a PDF with an outline, A4, page numbers at the foot; all or nothing."""
     with sync_playwright() as playwright:
@@ -73,11 +80,8 @@ def main() -> int:
     parser.add_argument("source", type=Path, help="the book as one page of HTML")
     parser.add_argument("target", type=Path, help="the PDF")
     arguments = parser.parse_args()
-    if browser() is None:
-        print(
-            "There is no Chromium or Chrome to print the book with; on Debian: apt-get install chromium",
-            file=sys.stderr,
-        )
+    if missing():
+        print(missing(), file=sys.stderr)
         return 2
     if not arguments.source.is_file():
         print(f"{arguments.source} does not exist; `make pdf` builds it", file=sys.stderr)

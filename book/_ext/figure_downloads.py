@@ -88,7 +88,7 @@ def add_lines(app: Any, doctree: nodes.document) -> None:
             for result in figure.entry.results:
                 env.note_dependency(str(root / "results" / result / "provenance.json"))
         env.book_figures[figure.name] = figure
-        if "svg" in figure.forms and not figure.entry.frame:
+        if "svg" in figure.forms and not figure.entry.frame and app.builder.name != "singlehtml":
             open_alone(place, f"{up(page)}{address(figure, 'svg')}")
         raw = nodes.raw("", line(figure, root, path.relative_to(root), base_of(app)), format="html")
         place.parent.insert(place.parent.index(place) + 1, raw)

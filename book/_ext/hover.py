@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,17 @@ UNMARKED = (PAGE, "book/bibliography", "genindex", "search")
 INERT = (nodes.reference, nodes.title, nodes.literal, nodes.caption, nodes.legend, nodes.raw, nodes.term)
 """Nothing in these is marked: links, headings, code, captions."""
 
-SYMBOL_LINK = re.compile(r'<a class="term reference internal" href="[^"#]*#(symbol-[^"]+)"')
+SYMBOL_LINK = re.compile(
+    r'(<a class="term reference internal" href="[^"#]*#symbol-[^"]+")'
+    r'(>(?:<em>)?<span class="math[^"]*">\\\((.*?)\\\)</span>)'
+)
 
 LETTERS = {
     r"\tau": "τ", r"\phi": "φ", r"\alpha": "α", r"\epsilon": "ε", r"\beta": "β", r"\lambda": "λ",
     r"\tilde φ": "φ̃", r"\tildeφ": "φ̃", r"\bar g": "ḡ", r"\bar H": "H̄", r"\sum": "Σ", r"\E": "E", r"\,": " ",
     r"\mathcal{W}": "W", r"\cdot": "·",
 }  # fmt: skip
-BELOW = {"1": "₁", "2": "₂", "i": "ᵢ", "j": "ⱼ", "k": "ₖ"}
+BELOW = {"1": "₁", "2": "₂", "3": "₃", "4": "₄", "i": "ᵢ", "j": "ⱼ", "k": "ₖ"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def unicode(latex: str) -> str:
     """
     for command, letter in LETTERS.items():
         latex = latex.replace(command, letter)
-    latex = re.sub(r"_([12ijk])(?!\w)", lambda found: BELOW[found[1]], latex)
+    latex = re.sub(r"_([1-4ijk])(?!\w)", lambda found: BELOW[found[1]], latex)
     return latex.replace("'", "′").replace("-", "−").replace("^k", "ᵏ").replace("{", "").replace("}", "")
 
 
@@ -267,10 +270,10 @@ def on_resolved(app: Any, doctree: nodes.document, docname: str) -> None:
 
 def name_symbols(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     """Give links around a formula a name for those who hear the page; MathJax gives them none."""
-    spoken = {term.name: unicode(term.forms[0]) for term in symbols(Path(app.srcdir))}
     if "body" in context:
         context["body"] = SYMBOL_LINK.sub(
-            lambda found: f'{found[0]} aria-label="{escape(spoken[found[1]])}"', context["body"]
+            lambda found: f'{found[1]} aria-label="{escape(unicode(unescape(found[3])))}"{found[2]}',
+            context["body"],
         )
 
 

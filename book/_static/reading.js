@@ -1,5 +1,5 @@
 "use strict";
-// Folded sections open where a link leads into them, and in print.
+// Folded sections open where a link leads into them, and in print, which is always on white.
 (() => {
   const open = () => {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -18,6 +18,16 @@
     const link = event.target.closest("a[href^='#']");
     if (link && link.getAttribute("href") === location.hash) open();
   });
-  addEventListener("beforeprint", () => document.querySelectorAll("details.deeper").forEach((part) => { part.open = true; }));
+  let folded = [], theme = null;
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details.deeper:not([open])")];
+    folded.forEach((part) => { part.open = true; });
+    theme = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+  });
+  addEventListener("afterprint", () => {
+    folded.forEach((part) => { part.open = false; });
+    if (theme) document.documentElement.dataset.theme = theme;
+  });
   open();
 })();

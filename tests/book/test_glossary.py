@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 from pathlib import Path
 
 import hover
@@ -78,6 +79,16 @@ def test_the_built_pages_carry_the_definitions_and_link_to_them(book):
     assert set(definitions) == {term.name for term in (*TERMS, *SYMBOLS)}
     glossary = (book / "book" / "glossary.html").read_text()
     assert all(f'id="{name}"' in glossary for name in definitions)
+
+
+@pytest.mark.xdist_group("book")
+def test_a_linked_formula_is_heard_as_it_is_written(book):
+    page = (book / "notebooks" / "expansion.html").read_text()
+    link = r'#symbol-[^"]+" aria-label="([^"]*)">(?:<em>)?<span class="math[^"]*">\\\((.*?)\\\)</span>'
+    heard = re.findall(link, page)
+    assert len(heard) == len(re.findall(r'class="term reference internal" href="[^"]*#symbol-', page))
+    assert all(unescape(name) == hover.unicode(unescape(formula)) for name, formula in heard)
+    assert {"φ₁", "gₖ", "gᵢ"} <= {name for name, _ in heard}
 
 
 @pytest.mark.xdist_group("book")

@@ -76,5 +76,11 @@ def test_start_can_be_dragged_and_moved_with_the_keyboard(page):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowUp")
     assert (sampled(page)[0] - 0.1).abs().max() < 0.05
+    assert page.locator("#start").get_attribute("aria-valuenow") == "0.1"
+    thick = page.evaluate("parseFloat(getComputedStyle(document.getElementById('start')).strokeWidth)")
+    assert thick < 0.3, "in units of the plane: a focused square does not cover what it stands on"
+    page.mouse.click(box["x"] + 9, box["y"] + 9, button="right")
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    assert (sampled(page)[0] - 0.1).abs().max() < 0.05, "only the first button drags"
     page.locator("#again").click()
     assert tuple(sampled(page)[0].tolist()) == START

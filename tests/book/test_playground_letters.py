@@ -247,6 +247,9 @@ def test_the_pad_can_be_drawn_on_with_the_keyboard_and_by_touch(browser, book):
         assert drawn(page, "0-0")
         page.keyboard.press("Delete")
         assert not drawn(page, "0-0")
+        for key in ("Space", "ArrowLeft", "Tab"):
+            page.keyboard.press(key)
+        assert drawn(page, "0-0"), "whoever leaves the pad with the pen down has drawn something"
         page.locator("#pad").scroll_into_view_if_needed()
         page.touchscreen.tap(*middle(page, "#pad"))
         assert drawn(page, "0-0")

@@ -135,6 +135,21 @@ def test_a_link_to_the_label_of_a_folded_section_opens_it_and_no_other(browser, 
     opened.close()
 
 
+def test_print_is_on_white_with_nothing_folded_and_leaves_the_page_as_it_was(browser, site):
+    view = browser.new_page()
+    view.goto(f"{site}/notebooks/sine.html")
+    view.evaluate("document.documentElement.dataset.theme = 'dark'")
+    opened = "document.querySelectorAll('details.deeper[open]').length"
+    state = f"() => [document.documentElement.dataset.theme, {opened}]"
+    before, everything = view.evaluate(state), view.locator("details.deeper").count()
+    view.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert view.evaluate(state) == ["light", everything]
+    view.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert view.evaluate(state) == before
+    assert before[1] < everything
+    view.close()
+
+
 @pytest.mark.parametrize(("count", "said"), [(1, "1 minute"), (200, "1 minute"), (1500, "8 minutes")])
 def test_the_time_to_read_is_rounded_up(count, said):
     assert minutes(count) == said

@@ -55,6 +55,7 @@ playground.ready(() => {
   }
 
   function select(place) {
+    lift();
     const before = selected;
     selected = place;
     refresh(before);
@@ -62,6 +63,13 @@ playground.ready(() => {
     element("pad-title").textContent = `Draw ${nameOf(place)}`;
     pen = { place: [SHEET / 2, SHEET / 2], down: false };
     drawPad();
+  }
+
+  // A pen that is still down has drawn something, too.
+  function lift() {
+    if (!pen.down) return;
+    pen.down = false;
+    changed();
   }
 
   function drawPad() {
@@ -121,6 +129,7 @@ playground.ready(() => {
     if (pad.hasPointerCapture(event.pointerId)) changed();
   });
   pad.addEventListener("pointercancel", changed);
+  pad.addEventListener("blur", lift);
   pad.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (by) {
