@@ -35,6 +35,7 @@ PREPARE = """async () => {
     return image.decode().catch(() => null);
   }));
   await window.MathJax?.startup?.promise;
+  return [...document.images].filter(image => !image.naturalWidth).map(image => image.getAttribute('src'));
 }"""
 
 
@@ -51,13 +52,18 @@ def missing() -> str | None:
 
 
 def write(source: Path, target: Path) -> None:
-    """Print a page of HTML into a PDF with an outline, A4, page numbers at the foot; all or nothing."""
+    """Print a page of HTML into a PDF with an outline, A4, page numbers at the foot; all or nothing.
+
+    Raises:
+        FileNotFoundError: if pictures of the page are not where it says.
+    """
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser(), args=FLAGS)
         page = chromium.new_page(color_scheme="light")
         page.set_default_timeout(0)  # a whole book of formulas takes its time
         page.goto(source.resolve().as_uri(), wait_until="load")
-        page.evaluate(PREPARE)
+        if lacking := page.evaluate(PREPARE):
+            raise FileNotFoundError(f"{source} shows pictures that are not there: {', '.join(lacking)}")
         printed = page.pdf(
             format="A4",
             scale=0.8,
@@ -86,7 +92,11 @@ def main() -> int:
     if not arguments.source.is_file():
         print(f"{arguments.source} does not exist; `make pdf` builds it", file=sys.stderr)
         return 2
-    write(arguments.source, arguments.target)
+    try:
+        write(arguments.source, arguments.target)
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0
 
 

@@ -39,6 +39,15 @@ def test_what_is_folded_takes_its_pages_in_the_pdf(browser, tmp_path: Path):
     assert pages[1] > 2
 
 
+@pytest.mark.xdist_group("book")
+def test_a_picture_that_is_missing_is_told_and_nothing_is_printed(browser, tmp_path: Path):
+    (tmp_path / "index.html").write_text(f'{PAGE}<img src="lost/slide.svg" alt="">')
+    result = python("scripts/pdf.py", tmp_path / "index.html", tmp_path / "book.pdf")
+    assert result.returncode == 2
+    assert result.stdout.strip().endswith("shows pictures that are not there: lost/slide.svg")
+    assert not (tmp_path / "book.pdf").exists()
+
+
 def test_without_a_book_one_line_says_what_builds_it(tmp_path: Path):
     result = python("scripts/pdf.py", tmp_path / "nothing.html", tmp_path / "book.pdf")
     assert result.returncode == 2
