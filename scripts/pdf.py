@@ -86,8 +86,8 @@ def main() -> int:
     parser.add_argument("source", type=Path, help="the book as one page of HTML")
     parser.add_argument("target", type=Path, help="the PDF")
     arguments = parser.parse_args()
-    if missing():
-        print(missing(), file=sys.stderr)
+    if lack := missing():
+        print(lack, file=sys.stderr)
         return 2
     if not arguments.source.is_file():
         print(f"{arguments.source} does not exist; `make pdf` builds it", file=sys.stderr)

@@ -44,6 +44,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def server(folder, tmp_path, monkeypatch):
     """A host of the official archives, which can break off."""
     archives = pack(folder, tmp_path / "archives")
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(variable, "127.0.0.1")
     with _Server(("127.0.0.1", 0), _Handler) as running:
         running.folder = archives
         threading.Thread(target=running.serve_forever, daemon=True).start()
