@@ -1,5 +1,7 @@
 """Settings shared by all tests."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -13,6 +15,18 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment() -> Iterator[None]:
+    """Programs that tests start shall not know where they were started from: a hook of git names its
+    repository in variables, and services that run tests ask for colors."""
+    place = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
+    asking = ("PYTEST_ADDOPTS", "FORCE_COLOR", "PY_COLORS", "CLICOLOR_FORCE")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (*place, *asking):
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=GPU)])

@@ -74,6 +74,8 @@ def with_counts(patch: str) -> str:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the repository under version control."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
     folder = tmp_path / "copy"
     folder.mkdir()
     for name in COPIED:

@@ -13,10 +13,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import sysconfig
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -63,6 +65,9 @@ def obstacle(device: torch.device | str) -> str:
     named = os.environ.get("CXX")
     if not any(map(shutil.which, [named] if named else COMPILERS)):
         return f"there is no C++ compiler {named or 'such as g++'}, which compiled code for {device} needs"
+    headers = Path(sysconfig.get_path("include", "nt" if os.name == "nt" else "posix_prefix"))
+    if not (headers / "Python.h").exists():
+        return "there is no Python.h, which compiled code needs (python3-dev, in many distributions)"
     if " " in torch.__file__:  # its commands leave the folder without quotes
         return "PyTorch is installed below a folder with a space in its name, where it cannot compile"
     return ""

@@ -115,7 +115,7 @@ def test_a_link_into_a_folded_section_opens_it(browser, site):
     row = opened.locator(f"[id='{link.get_attribute('href')[1:]}']")
     assert not row.is_visible()
     link.click()
-    row.wait_for(state="visible", timeout=2000)
+    row.wait_for(state="visible")
     opened.close()
 
 
@@ -127,11 +127,11 @@ def test_a_link_to_the_label_of_a_folded_section_opens_it_and_no_other(browser, 
     opened.goto(f"{site}/{page}.html#many-steps")
     folded = opened.locator("details.deeper")
     assert folded.count() > 1
-    opened.wait_for_function("document.querySelector('details.deeper').open", timeout=2000)
+    opened.wait_for_function("document.querySelector('details.deeper').open")
     assert folded.evaluate_all("parts => parts.filter(part => part.open).length") == 1
     opened.goto(f"{site}/{page}.html")
     opened.locator("a[href='#cost-and-noise']").first.click()
-    opened.locator("#cost-and-noise + details[open]").wait_for(timeout=2000)
+    opened.locator("#cost-and-noise + details[open]").wait_for()
     opened.close()
 
 

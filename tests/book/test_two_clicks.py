@@ -14,7 +14,6 @@ pytestmark = pytest.mark.xdist_group("book")
 @pytest.fixture
 def first_page(browser: Browser, site: str) -> Iterator[Page]:
     opened = browser.new_page(viewport={"width": 1200, "height": 900})
-    opened.set_default_timeout(5000)
     opened.goto(f"{site}/index.html")
     yield opened
     opened.close()

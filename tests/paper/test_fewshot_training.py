@@ -1,30 +1,16 @@
 """Section 6.1 as the authors run it, written out in plain PyTorch, against training in a stack."""
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 import torch
 from torch import nn
 
 from companion.fewshot.settings import reptile_configs, reptile_family
 from metalib.data.classes import ClassPool
-from metalib.models.convnet import omniglot_net
 from metalib.params import Params
 from metalib.tasks.fewshot import FewShot
 from metalib.training import TrainingConfig, train
+from tests.rounding import in_double
 from tests.tolerances import ROUNDOFF
-
-
-@dataclass(frozen=True)
-class Double(FewShot):
-    """The same tasks in double precision, so that roundoff cannot hide a mistake."""
-
-    def initialize(self, seed):
-        return omniglot_net(self.ways, "float64").initialize(seed)
-
-    def loss(self, minibatch):
-        loss = super().loss(minibatch)
-        return replace(loss, model=omniglot_net(self.ways, "float64"), inputs=loss.inputs.double())
 
 
 def small_pool() -> ClassPool:
@@ -77,7 +63,7 @@ def literal(family: FewShot, config: TrainingConfig) -> Params:
         before, after = [w.detach().clone() for w in weights], [torch.zeros_like(w) for w in weights]
         for task in range(config.tasks):
             for step in range(config.k):
-                images = family.pool.gather(torch.from_numpy(sampled["image"][i, task, step])).double()
+                images = family.pool.gather(torch.from_numpy(sampled["image"][i, task, step]))
                 labels = torch.from_numpy(sampled["label"][i, task, step])
                 adam.zero_grad()
                 nn.CrossEntropyLoss(reduction="none")(
@@ -96,8 +82,7 @@ def literal(family: FewShot, config: TrainingConfig) -> Params:
 
 
 def test_stacked_training_is_the_authors_loop_written_out():
-    reptile, configs = reptile_family(small_pool(), 5), reptile_configs(5, 2, seeds=(0, 1))
-    family = Double(**{name: getattr(reptile, name) for name in ("pool", "ways", "shots", "batch")})
+    family, configs = in_double(reptile_family(small_pool(), 5)), reptile_configs(5, 2, seeds=(0, 1))
     trained = train(family, configs)
     for run in range(2):
         start, expected = family.initialize(run), literal(family, configs[run])

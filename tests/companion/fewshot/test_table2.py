@@ -14,7 +14,8 @@ from companion.running import runner
 from metalib.data.classes import ClassPool
 from metalib.params import norm, subtract
 from metalib.training.loop import train
-from tests.tolerances import EXACT, FLOAT32
+from tests.rounding import in_double
+from tests.tolerances import EXACT, FLOAT32, ROUNDOFF
 
 
 def small_pool() -> ClassPool:
@@ -83,13 +84,13 @@ def test_settings_are_those_of_the_paper():
 def test_a_run_is_the_same_alone_and_in_a_stack():
     """Shown with SGD: Adam's first steps have the size of α wherever a gradient is not exactly zero, even
     where all of it is roundoff, as before batch normalization."""
-    family = reptile_family(small_pool(), 5)
+    family = in_double(reptile_family(small_pool(), 5))
     configs = [replace(config, inner="sgd") for config in reptile_configs(5, 3, seeds=(0, 1))]
     scoring = Scoring(4, steps=3, shots=(1,), classes=("test",))
     stacked, single = train(family, configs), train(family, configs[1:])
     start = family.initialize(1)
     moved, expected = subtract(stacked.runs(1, 2).phi, start), subtract(single.phi, start)
-    assert float(norm(subtract(moved, expected)) / norm(expected)) < 10 * FLOAT32
+    assert float(norm(subtract(moved, expected)) / norm(expected)) < ROUNDOFF
     table = score(family, stacked, scoring)
     pd.testing.assert_frame_equal(
         table[table.seed == 1].reset_index(drop=True), score(family, single, scoring)

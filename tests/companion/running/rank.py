@@ -53,7 +53,7 @@ def refusal(share: Ranks, config: TrainingConfig, **options) -> str:
 
 def equal_and_refused(folder: Path) -> None:
     """Train every stack, then meet every error; the last is the loss of the last rank."""
-    with ranks(timeout=60) as share:
+    with ranks(timeout=300) as share:
         for name in STACKS:
             keep(name, share, folder)
         one = replace(STACK[0], iterations=1)
@@ -93,7 +93,7 @@ def killed_once(folder: Path) -> None:
         if attempt == "0" and share.rank == 1 and iteration == 200:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with ranks(timeout=30) as share:
+    with ranks(timeout=300) as share:
         keep("long", share, folder, checkpoint=folder / "checkpoint.npz", callback=callback)
 
 

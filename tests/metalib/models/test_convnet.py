@@ -206,7 +206,6 @@ def test_batch_norm_is_pytorchs_with_first_and_second_derivatives(memory):
         found.append([y, *first, *torch.autograd.grad(mixed, leaves)])
     for ours, wanted in zip(*found, strict=True):
         torch.testing.assert_close(ours, wanted, rtol=EXACT, atol=EXACT)
-    assert all(torch.equal(ours, wanted) for ours, wanted in zip(found[0][:4], found[1][:4], strict=True))
 
 
 def third_gradient(family: FewShot, seed: int, dtype: str) -> Params:
