@@ -10,16 +10,28 @@ from metalib import revisions
 revisions.REVISIONS.update(
     {
         "evaluation": 1,
+        "FreshSine": 1,
         "LearningCurve": 1,
         "Pretraining": 1,
         "RecordAccuracy": 1,
         "RecordAdaptation": 1,
         "RecordClients": 1,
+        "RecordCourse": 1,
         "RecordCurve": 1,
         "RecordEachShot": 1,
+        "RecordError": 1,
+        "RecordEvaluations": 1,
         "RecordFineTuning": 1,
         "RecordGradients": 1,
+        "RecordGrid": 1,
+        "RecordMovement": 1,
+        "RecordSearch": 1,
+        "RecordSpectra": 1,
         "Upright": 1,
+        "Watch": 1,
+        "WatchCharacters": 1,
+        "WatchComposition": 1,
+        "WatchCurvature": 1,
     }
 )
 

@@ -1,12 +1,11 @@
 """What tells roundoff from a mistake: few-shot tasks in double precision, and an older processor."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from torch import Tensor
 
 from metalib.data.classes import ClassPool
-from metalib.models.convnet import ConvNet
 from metalib.tasks.fewshot import FewShot
 
 OLDER = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}
@@ -16,12 +15,16 @@ instructions, in another order."""
 
 def in_double(family: FewShot) -> FewShot:
     """Return the same tasks and the same network, in double precision."""
-    return _Double(**_given(family) | {"pool": _DoublePool(**_given(family.pool))})
 
+    class Double(type(family)):
+        @property
+        def net(self):
+            return replace(super().net, dtype="float64")
 
-def _given(made: Any) -> dict[str, Any]:
-    """Return the arguments that a dataclass was made with."""
-    return {field.name: getattr(made, field.name) for field in fields(made) if field.init}
+        def initialize(self, seed):
+            return {name: value.double() for name, value in super().initialize(seed).items()}
+
+    return Double(**_given(family) | {"pool": _DoublePool(**_given(family.pool))})
 
 
 class _DoublePool(ClassPool):
@@ -29,8 +32,6 @@ class _DoublePool(ClassPool):
         return super().gather(place).double()
 
 
-@dataclass(frozen=True)
-class _Double(FewShot):
-    @property
-    def net(self) -> ConvNet:
-        return replace(super().net, dtype="float64")
+def _given(made: Any) -> dict[str, Any]:
+    """Return the arguments that a dataclass was made with."""
+    return {field.name: getattr(made, field.name) for field in fields(made) if field.init}

@@ -1,0 +1,369 @@
+"""Numbers that every part of the code with a revision gives, and those that it gave when it got that."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from companion.avg_grad_inner.course import RecordCourse, WatchComposition
+from companion.costs.experiment import FreshSine, Watch
+from companion.costs.omniglot import WatchCharacters
+from companion.descendants.moving_layers import RecordMovement
+from companion.fewshot import evaluation_batch, fine_tuning
+from companion.fewshot.evaluation_batch import EVALUATIONS, RecordEvaluations, TrainedTasks
+from companion.fewshot.fine_tuning import GRID, Pretrained, RecordGrid, fingerprint_of
+from companion.fewshot.methods import RecordFineTuning
+from companion.fewshot.pretraining import Pretraining
+from companion.fewshot.scores import LearningCurve, RecordAccuracy, Scoring
+from companion.fewshot.table1 import RecordEachShot
+from companion.implicit.training import ImplicitConfig
+from companion.inner_gradients.settings import RecordCurve
+from companion.inner_gradients.spectra import RecordSpectra, WatchCurvature
+from companion.overlap.late_gradients import RecordGradients
+from companion.personalization.experiment import RecordClients
+from companion.personalization.upright import Upright
+from companion.sine.one_at_a_time import RecordError
+from companion.sine.scores import RecordAdaptation
+from companion.sine.search import RecordSearch
+from metalib.data.glyphs import glyphs
+from metalib.evaluation.regression import adaptation_errors
+from metalib.optimizers import OPTIMIZERS
+from metalib.tasks.fewshot import SCHEMES, FewShot
+from metalib.tasks.sine import Sine, sample_support
+from metalib.training import TrainingConfig, train
+from metalib.training.config import ALGORITHMS
+from metalib.training.outer_optimizers import OUTER_OPTIMIZERS
+from tests.rounding import in_double
+
+RUN = TrainingConfig(iterations=2, tasks=2, k=3)
+ADAM = replace(RUN, inner="adam", alpha=0.001, epsilon=1.0, k=2)
+SGD = replace(RUN, alpha=0.001, k=2)
+"""Where Adam would leave images between two classes, which one depends on the processor."""
+STILL = TrainingConfig("joint", iterations=1, tasks=1, k=1, epsilon=0.0)
+IMPLICIT = ImplicitConfig(iterations=2, k=2, alpha=0.001, strength=10.0)
+SCORING = Scoring(2, steps=2, shots=(1,), classes=("test",))
+
+
+def pool():
+    return glyphs()
+
+
+def tasks(**changes) -> FewShot:
+    return FewShot(pool(), **{"shots": 5, "batch": 5, **changes})
+
+
+def fingerprint(*arrays) -> list[float]:
+    """One number per array, which knows the size of every entry and its place."""
+    flat = [np.abs(np.asarray(array, np.float64).ravel()) for array in arrays]
+    return [float(x @ (2.0 + np.cos(np.arange(len(x)))) / len(x)) for x in flat]
+
+
+def joined(params) -> np.ndarray:
+    """All weights as one array."""
+    return np.concatenate([np.asarray(value, np.float64).ravel() for value in params.values()])
+
+
+def of_family(family):
+    """What is sampled, the initial weights, and the loss of the first minibatch."""
+    sampled = family.sample(3, 1, 2, 2)
+    phi = family.initialize(3)
+    first = family.loss({name: torch.from_numpy(array[0, 0, :1]) for name, array in sampled.items()})
+    return fingerprint(*sampled.values(), joined(phi), first(phi))
+
+
+def of_training():
+    """How far two iterations move the weights, for every algorithm, inner and outer optimizer.
+
+    In double precision: Adam turns the roundoff of what vanishes into a whole step.
+    """
+    family = Sine(batch=3, dtype="float64")
+    start = joined(family.initialize(0))
+    moved = []
+    for algorithm, inner, outer in product(ALGORITHMS, OPTIMIZERS, OUTER_OPTIMIZERS):
+        if algorithm == "maml" and inner != "sgd":
+            continue
+        weights = (1.0, 0.0, 2.0) if algorithm == "combination" else ()
+        changes = {"algorithm": algorithm, "weights": weights, "inner": inner, "outer": outer, "beta1": 0.5}
+        moved.append(joined(train(family, [replace(RUN, **changes)]).phi) - start)
+    return fingerprint(*moved)
+
+
+def of_evaluation():
+    """Errors along an adaptation to three sine waves, seen at five points."""
+    family = Sine()
+    return fingerprint(
+        adaptation_errors(family.model, family.initialize(0), sample_support(0, 3, 5), 0.02, 4)
+    )
+
+
+def of_record(record, family, config=ADAM):
+    """Every column of numbers of the tables, and the arrays that are kept of a run."""
+    result = record(family, train(family, [config]))
+    tables = [table.select_dtypes("number").fillna(0.0) for table in result.tables.values()]
+    kept = [joined(result.arrays)] if result.arrays else []
+    return fingerprint(*(table[column] for table in tables for column in table), *kept)
+
+
+def of_pool():
+    """How classes are divided, and images, as they are and turned."""
+    classes = pool()
+    split = classes.split(3)
+    image = classes.gather(torch.arange(0, 4 * classes.images.shape[0] * 20, 999))
+    return fingerprint(split.train, split.test, image)
+
+
+def of_few_shot():
+    """Every scheme, and a tail of its own."""
+    families = [*(tasks(scheme=scheme) for scheme in SCHEMES), tasks(tail_shots=1, reduction="mean")]
+    return [number for family in families for number in of_family(family)]
+
+
+def of_monitor(monitor, family, config=ADAM):
+    """What a monitor measures of weights before training."""
+    phi = family.initialize(0)
+    state = config.optimizer().initial_state(phi)
+    return fingerprint(np.nan_to_num(monitor(family, [config], phi, state, 0)))
+
+
+def of_evaluations():
+    """Every way to evaluate, with fewer steps than it has."""
+    with pytest.MonkeyPatch.context() as patch:
+        shorter = tuple(replace(way, steps=way.steps // 10) for way in EVALUATIONS)
+        patch.setattr(evaluation_batch, "EVALUATIONS", shorter)
+        family = TrainedTasks(pool(), weights=fingerprint_of(evaluation_batch.STORED))
+        return of_record(RecordEvaluations(2), in_double(family), STILL)
+
+
+def of_grid():
+    """Every seventh way to tune, of both optimizers, with all weights and with the head alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fine_tuning, "GRID", GRID[::7])
+        family = Pretrained(pool(), features=fingerprint_of(fine_tuning.STORED))
+        return of_record(RecordGrid(2), in_double(family), STILL)
+
+
+NUMBERS = {
+    "training": of_training,
+    "evaluation": of_evaluation,
+    "Sine": lambda: of_family(Sine()),
+    "ClassPool": of_pool,
+    "FewShot": of_few_shot,
+    "Pretraining": lambda: of_family(Pretraining(pool(), 5)),
+    "LearningCurve": lambda: of_monitor(LearningCurve(SCORING), tasks()),
+    "RecordAccuracy": lambda: of_record(RecordAccuracy(SCORING, weights=True), tasks()),
+    "RecordAdaptation": lambda: of_record(RecordAdaptation(2, gradient_steps=2), Sine(), RUN),
+    "RecordCurve": lambda: of_record(RecordCurve(SCORING), tasks()),
+    "RecordEachShot": lambda: of_record(RecordEachShot((SCORING,)), tasks()),
+    "RecordFineTuning": lambda: of_record(RecordFineTuning(tasks(), SCORING), Pretraining(pool(), 5), SGD),
+    "RecordClients": lambda: of_record(
+        RecordClients(2), Upright(pool(), filters=4), replace(RUN, alpha=0.01)
+    ),
+    "RecordGradients": lambda: of_record(RecordGradients("reptile", 2, random=True), in_double(tasks())),
+    "Upright": lambda: of_family(Upright(pool(), filters=4)),
+    "FreshSine": lambda: of_family(FreshSine()),
+    "RecordCourse": lambda: of_record(RecordCourse(), Sine(dtype="float64"), SGD),
+    "RecordError": lambda: of_record(RecordError(2), Sine(), RUN),
+    "RecordEvaluations": of_evaluations,
+    "RecordGrid": of_grid,
+    "RecordMovement": lambda: of_record(RecordMovement(2, steps=2, batch=5), in_double(tasks())),
+    "RecordSearch": lambda: of_record(
+        RecordSearch(1, work=40, tasks=2, generations=2, population=5), Sine(), RUN
+    ),
+    "RecordSpectra": lambda: of_record(
+        RecordSpectra(RecordCurve(SCORING), start=True), in_double(tasks()), SGD
+    ),
+    "Watch": lambda: of_monitor(Watch(2, steps=2), Sine(), IMPLICIT),
+    "WatchCharacters": lambda: of_monitor(WatchCharacters(2), in_double(tasks()), IMPLICIT),
+    "WatchComposition": lambda: of_monitor(WatchComposition(), Sine(dtype="float64"), SGD),
+    "WatchCurvature": lambda: of_monitor(WatchCurvature(), in_double(tasks()), SGD),
+}
+GOLDEN = {
+    "training": (
+        1,
+        [
+            0.0005487781,
+            0.2214363,
+            0.001170738,
+            0.003991076,
+            0.2540461,
+            0.008431575,
+            0.0033701,
+            0.2217643,
+            0.00722381,
+            0.0009665185,
+            0.2516668,
+            0.002086238,
+            0.00209471,
+            0.2434686,
+            0.004510664,
+            0.002178495,
+            0.2264538,
+            0.004648111,
+            0.0004621651,
+            0.2465222,
+            0.0009953805,
+            0.0002036961,
+            0.2576746,
+            0.0003710732,
+            0.001616518,
+            0.2356812,
+            0.003365665,
+            0.002199337,
+            0.1727218,
+            0.004458678,
+            0.001706397,
+            0.25316,
+            0.003679516,
+            0.004293741,
+            0.2502,
+            0.008981676,
+            0.003631501,
+            0.2216108,
+            0.007893567,
+        ],
+    ),
+    "evaluation": (1, [0.8493249]),
+    "Sine": (1, [5.151343, 3.287638, 0.1500934, 10.14412]),
+    "ClassPool": (1, [2627.873, 628.0393, 1.552001]),
+    "FewShot": (
+        1,
+        [
+            51461.37,
+            3.973473,
+            0.07731668,
+            21.6494,
+            51860.36,
+            4.002977,
+            0.07731668,
+            26.21684,
+            51461.37,
+            3.973473,
+            0.07731668,
+            21.6494,
+            50892.52,
+            4.000787,
+            0.07731668,
+            5.874629,
+        ],
+    ),
+    "Pretraining": (1, [51751.51, 1900.671, 0.05656987, 115.2784]),
+    "LearningCurve": (1, [80.80605]),
+    "RecordAccuracy": (
+        1,
+        [0, 11.87359, 2.374718, 4.749437, 67.49437, 0, 0, 0, 6, 29.9306, 26.26016, 0.04000314],
+    ),
+    "RecordAdaptation": (
+        1,
+        [
+            0,
+            3.673182,
+            0.1224394,
+            1.937864,
+            5.171274,
+            2.221031,
+            5.171274,
+            0,
+            0.3600223,
+            0.296436,
+            0,
+            0,
+            6,
+            22.6009,
+            22.19129,
+            0.1485382,
+        ],
+    ),
+    "RecordCurve": (1, [0, 11.87359, 2.374718, 4.749437, 67.49437, 0, 0, 6, 29.9306, 26.26016]),
+    "RecordEachShot": (
+        1,
+        [0, 11.87359, 2.374718, 4.749437, 67.49437, 0, 0, 0, 6, 29.9306, 26.26016, 0.04000314],
+    ),
+    "RecordFineTuning": (
+        1,
+        [0, 10.74042, 2.148084, 4.296168, 63.2374, 19.40996, 0, 0, 6, 114.5879, 115.3734, 0.07646642],
+    ),
+    "RecordClients": (1, [0, 12.54933, 14.65552, 59.5779, 0, 0, 6, 5.604446, 4.860937]),
+    "RecordGradients": (1, [0, 6.034305, 3.980903, 0.3938108, 145.519, 0.3463904]),
+    "Upright": (1, [50409.23, 2.977763, 0.3481601, 4.573174]),
+    "FreshSine": (1, [4.951171, 3.303691, 0.1500934, 15.82834]),
+    "RecordCourse": (1, [0, 2.540302, 1.499801, 1.331031, 1.274491, 0.04906068, 9.582966, 10.14198]),
+    "RecordError": (1, [0, 12.50078]),
+    "RecordEvaluations": (
+        1,
+        [0, 9.827907, 9.827907, 28.36277, 8.846784, 3.931163, 168.5744, 19.98725, 22.41521, 24.23],
+    ),
+    "RecordGrid": (1, [0, 9.887309, 1.977462, 3.954924, 73.50255, 21.77187, 0.0217462, 66.7624]),
+    "RecordMovement": (
+        1,
+        [
+            0,
+            10.1677,
+            4.067081,
+            88.69881,
+            0,
+            9.480519,
+            3.792208,
+            1.738137,
+            1.828784,
+            0.03033348,
+            0,
+            0,
+            6,
+            29.93056,
+            26.26016,
+        ],
+    ),
+    "RecordSearch": (
+        1,
+        [
+            2.581902,
+            2.831892,
+            0.03558077,
+            0.1664993,
+            4.587084,
+            21.95272,
+            7.733249,
+            0.925341,
+            7862334,
+            10.83268,
+            0.05460912,
+            0.1425887,
+            6.863157,
+            14.4675,
+            4.930331,
+            12.24906,
+        ],
+    ),
+    "RecordSpectra": (
+        1,
+        [
+            0,
+            11.87359,
+            2.374718,
+            4.749437,
+            52.21486,
+            15.27951,
+            0,
+            6,
+            29.07153,
+            28.1374,
+            0,
+            0,
+            6.31169,
+            0.07568236,
+            0.3688999,
+            5.222077,
+            0.04748948,
+            0.1225416,
+            0,
+        ],
+    ),
+    "Watch": (1, [5.359736]),
+    "WatchCharacters": (1, [92.23745]),
+    "WatchComposition": (1, [1.65813]),
+    "WatchCurvature": (1, [1.037128]),
+}
+"""By name: the revision, and the numbers that it gives. Whoever changes the numbers on purpose raises the
+revision in `metalib/revisions.py` or `companion/revisions.py`, and puts both here."""
