@@ -4,9 +4,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from companion import __main__ as command_line
 from companion.__main__ import main
+from companion.results import Result
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,39 @@ def test_train_writes_a_result_and_prints_its_errors(companion, tmp_path):
     assert "mean squared error after gradient steps" in done.stdout
     assert len(list(tmp_path.glob("sine-combination-*/custom/adaptation.csv"))) == 1
     assert "100%" in done.stderr, "long work shows a progress bar"
+
+
+def test_as_many_runs_side_by_side_as_cores_where_nothing_else_was_asked_for(monkeypatch):
+    monkeypatch.setattr(command_line, "cores", lambda: 8)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    side_by_side = command_line._side_by_side
+    assert [side_by_side(0, "cpu"), side_by_side(3, "cpu")] == [8, 3]
+    assert [side_by_side(0, "cuda"), side_by_side(0, "cpu", threads=2)] == [1, 1]
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "of torchrun")
+    assert side_by_side(0, "cpu") == 1, "ranks share the tasks of one run"
+
+
+def test_again_and_threads_reach_what_they_are_for(monkeypatch, companion, tmp_path):
+    given, threads = {}, []
+    monkeypatch.setattr(command_line, "cores", lambda: 4)
+    monkeypatch.setattr(command_line.runner, "run", lambda *_, **options: given.update(options) or Result({}))
+    monkeypatch.setattr("torch.set_num_threads", threads.append)
+    assert companion("train", "--again", "--threads", "2", "--results", str(tmp_path)).code == 0
+    assert (given["again"], threads) == (True, [2])
+    assert companion("train", "--results", str(tmp_path)).code == 0
+    assert given["again"] is False
+
+
+def test_a_mean_over_a_seed_that_diverged_is_no_number(monkeypatch, companion, tmp_path):
+    shared = {"unit": "reptile", "algorithm": "reptile", "steps": 5, "epsilon": 0.1, "points": "whole"}
+    rows = [
+        shared | {"step": step, "mse": mse} for step, mse in ((1, 2.0), (1, 4.0), (10, 1.0), (10, np.nan))
+    ]
+    monkeypatch.setattr(
+        command_line.runner, "run", lambda *_, **__: Result({"adaptation": pd.DataFrame(rows)})
+    )
+    printed = companion("train", "--results", str(tmp_path)).stdout
+    assert printed.splitlines()[-1].split()[-2:] == ["3.0", "diverged"]
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,13 @@ def test_a_dry_run_says_what_is_left_and_how_long_it_takes_and_writes_nothing(tm
     assert not list(tmp_path.iterdir())
 
 
+def test_the_duration_of_a_dry_run_is_that_of_its_units_shared_among_jobs(tmp_path, monkeypatch):
+    """Six units of a minute each; no unit is shared."""
+    monkeypatch.setattr(estimates, "_measured", lambda asked, unit: 60.0)
+    asked = requested(SWEEP, "smoke", (0,), "cpu", tmp_path)
+    assert [estimates.seconds(asked, asked.units, jobs) for jobs in (1, 3, 100)] == [360.0, 120.0, 60.0]
+
+
 def test_a_dry_run_where_the_result_is_there_says_so(tmp_path):
     run(tmp_path)
     asked = requested(SWEEP, "smoke", (0,), "cpu", tmp_path)

@@ -125,12 +125,13 @@ def test_clean_removes_unfinished_work_and_leaves_results(companion, tmp_path):
     assert state(companion, tmp_path) == "complete, seeds [0]"
 
 
-def test_clean_removes_nothing_without_a_yes(companion, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("typed", "left"), [("", True), ("\n", True), ("n\n", True), ("y\n", False)])
+def test_clean_removes_nothing_without_a_yes(companion, monkeypatch, tmp_path, typed, left):
     work = unfinished(tmp_path)
-    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     code, _ = companion("clean", "--results", str(tmp_path))
-    assert code == 1
-    assert (work / "a").is_dir()
+    assert code == int(left)
+    assert (work / "a").is_dir() == left
 
 
 def test_clean_leaves_what_another_process_is_at_work_on(companion, tmp_path):

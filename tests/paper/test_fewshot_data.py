@@ -38,6 +38,12 @@ def test_characters_are_pooled_and_split_into_1200_and_423(source):
     assert set(split.train % 1623) | set(split.test) == set(range(1623))
 
 
+def test_the_split_is_another_for_every_seed_and_the_pool_that_of_the_stored_results(source):
+    pool = omniglot(source)
+    assert set(pool.split(0).test) != set(pool.split(1).test)
+    assert pool.digest == "4d18c6a843ec284e"
+
+
 def test_lake_split_has_964_background_and_659_evaluation_characters(source):
     split = omniglot(source, split="lake", rotate_test=True).split(seed=0)
     assert len(split.train) == 4 * 964

@@ -29,18 +29,10 @@ class StandIn(ClassPool):
         return {**super().as_dict(), "digest": DIGESTS[self.name]}
 
 
-def digests(config: Any) -> set[str]:
-    """All digests of pools in a configuration."""
-    if isinstance(config, dict):
-        own = {config["digest"]} if "digest" in config else set()
-        return own.union(*map(digests, config.values()))
-    return set().union(*map(digests, config)) if isinstance(config, list) else set()
-
-
 SEEDS = {"figure3/paper": 1, "table1/laptop": 1, "table2-5-way/paper": 1, "table2-20-way/laptop": 1}
 """How many seeds a result needs, if not three. These runs take hours; their page says that each is one."""
 DIGESTS = {
-    "Omniglot": next(iter(digests(load_result(RESULTS / "table2" / "laptop").provenance["config"]))),
+    "Omniglot": "4d18c6a843ec284e",
     "Mini-ImageNet": "5e68f5cd64bde472",
 }
 

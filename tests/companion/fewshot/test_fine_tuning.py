@@ -1,6 +1,10 @@
 """Fine-tuning of pre-trained features: from what it starts, what is tried, and on which classes."""
 
+from dataclasses import asdict
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -34,6 +38,24 @@ def test_the_grid_has_both_optimizers_with_all_weights_and_with_the_head_alone()
         assert isinstance(learner, Masked) == (way.tuned == "head")
         assert isinstance(inner, SGD if way.optimizer == "sgd" else Adam)
         assert inner.alpha == way.alpha
+
+
+def test_the_best_way_is_chosen_on_classes_that_it_is_not_scored_on(monkeypatch):
+    """Accuracy is made to be the step size, so that the best way is the one with the largest."""
+    seen = {"validation": set(), "test": set()}
+
+    def scored(family, trained, way, tasks, classes):
+        seen[classes].update(family.pool.split(0).test.tolist())
+        row = {"mode": ["transductive"], "accuracy": [way.alpha], "classes": [classes]}
+        return pd.DataFrame(row).assign(**asdict(way))
+
+    monkeypatch.setattr(fine_tuning, "_scored", scored)
+    trained = SimpleNamespace(configs=(TrainingConfig("joint", k=1),))
+    table = fine_tuning.RecordGrid(3)(Pretrained(glyphs()), trained).tables["accuracy"]
+    assert seen["validation"].isdisjoint(seen["test"])
+    assert seen["validation"] | seen["test"] == set(glyphs().split(0).test.tolist())
+    chosen = table[table.classes == "test"]
+    assert list(zip(chosen.tuned, chosen.alpha, strict=True)) == [("all", 0.1), ("head", 0.1)]
 
 
 def test_without_the_stored_features_it_says_what_it_needs(monkeypatch, tmp_path):

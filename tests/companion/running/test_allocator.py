@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from companion.running import runner, stacks
+from tests.companion.running.sweep import SWEEP
+
 CHILD = """
 import resource, sys
 import torch
@@ -32,3 +35,10 @@ def faults(way: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another one")
 def test_pages_are_not_asked_for_again_where_freed_memory_is_kept():
     assert faults("kept") < faults("handed back") / 2
+
+
+def test_processes_that_train_keep_what_they_free(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(stacks, "keep_freed_memory", lambda: asked.append(True))
+    runner.run(SWEEP, "smoke", seeds=(0,), results=tmp_path)
+    assert asked

@@ -31,7 +31,7 @@ def folder(original, tmp_path, monkeypatch) -> Path:
     copy = tmp_path / "source"
     shutil.copytree(original, copy)
     monkeypatch.setattr(module, "CONTENT_SHA256", content_hash(copy))
-    monkeypatch.setattr(module, "TRAIN_CHARACTERS", 3)
+    monkeypatch.setattr(module, "TRAIN_CHARACTERS", 4)
     monkeypatch.setenv("METALIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("METALIB_OMNIGLOT", raising=False)
     return copy

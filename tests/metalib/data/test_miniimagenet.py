@@ -25,9 +25,9 @@ REAL = os.environ.get("METALIB_MINIIMAGENET", "")
 anything = partial(miniimagenet, complete=False)
 
 
-def picture(path: Path, color: int, size: int = 84) -> None:
+def picture(path: Path, color: int) -> None:
     """One color per image, so that the image can be told from the pixels; PNG keeps it exact."""
-    Image.new("RGB", (size, size), (color, 2 * color, 7)).save(path)
+    Image.new("RGB", (84, 84), (color, 2 * color, 7)).save(path)
 
 
 @pytest.fixture
@@ -81,9 +81,12 @@ def test_pixels_range_from_0_to_1_and_the_network_takes_them(folder):
 
 
 def test_images_of_another_size_are_resized(folder):
-    path = folder / "train" / "n50" / "0.png"
-    picture(path, 1, size=120)
-    assert anything(folder).images.shape[2:] == (84, 84, 3)
+    """By nearest neighbor, as in the authors' code."""
+    drawn = np.random.default_rng(0).integers(0, 255, (168, 168, 3), np.uint8)
+    Image.fromarray(drawn).save(folder / "train" / "n50" / "0.png")
+    found = anything(folder).images
+    assert found.shape[2:] == (84, 84, 3)
+    assert (found[0, 0] == drawn[1::2, 1::2]).all()
 
 
 def test_a_changed_copy_is_read_again(folder):

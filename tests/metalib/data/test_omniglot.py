@@ -64,6 +64,23 @@ def test_lake_split_follows_the_archives(folder):
         omniglot(folder, split="alphabet")
 
 
+def test_each_split_has_its_own_border_and_only_the_pooled_one_is_the_seeds(folder):
+    """Three of the five characters are of background alphabets; four are for training elsewhere."""
+    vinyals, pooled = (
+        omniglot(folder, split="vinyals", rotate_train=False),
+        omniglot(folder, rotate_train=False),
+    )
+    assert [list(part) for part in (vinyals.split(7).train, vinyals.split(7).test)] == [[0, 1, 2, 3], [4]]
+    assert {tuple(pooled.split(seed).test) for seed in range(20)} == {(0,), (1,), (2,), (3,), (4,)}
+
+
+def test_what_the_reader_asks_for_reaches_the_pool(folder):
+    turned = omniglot(folder, rotate_train=False, rotate_test=True, invert=True)
+    assert (turned.rotate_train, turned.rotate_test, turned.invert) == (False, True, True)
+    plain = omniglot(folder)
+    assert (plain.rotate_train, plain.rotate_test, plain.invert) == (True, False, False)
+
+
 def damage_archive(folder: Path) -> None:
     path = pack(folder, folder.parent / "archives") / "images_background.zip"
     content = bytearray(path.read_bytes())

@@ -1,6 +1,7 @@
 """The outer loop: against a literal loop, alone and in a stack, interrupted and not."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,18 @@ from tests.oracles import flatten, relative_error, unrolled_maml
 from tests.tolerances import FLOAT32, ROUNDOFF
 
 DOUBLE = Sine(dtype="float64")
+
+
+class Length:
+    """A monitor: how long the first of the weights are."""
+
+    columns = ("length",)
+
+    def as_dict(self):
+        return {"kind": "Length"}
+
+    def __call__(self, family, configs, phi, inner, block):
+        return next(iter(phi.values())).flatten(1).norm(dim=1)[:, None].numpy()
 
 
 def literal(config: TrainingConfig, family: Sine = DOUBLE) -> Params:
@@ -133,10 +146,26 @@ def test_a_finished_checkpoint_is_the_result_and_is_not_trained_again(tmp_path):
     assert again.seconds == first.seconds
 
 
-def test_the_checkpoint_of_another_run_is_refused(tmp_path):
-    train(Sine(), [TrainingConfig(iterations=1)], checkpoint=tmp_path / "run.npz")
+@pytest.mark.parametrize(
+    ("family", "change", "monitor"),
+    [
+        (Sine(), {"alpha": 0.01}, None),
+        (Sine(), {"seed": 1}, None),
+        (Sine(activation="relu"), {}, None),
+        (Sine(batch=5), {}, None),
+        (Sine(), {}, Length()),
+    ],
+)
+def test_the_checkpoint_of_another_run_family_or_monitor_is_refused(tmp_path, family, change, monitor):
+    run = TrainingConfig(iterations=1)
+    train(Sine(), [run], checkpoint=tmp_path / "run.npz")
     with pytest.raises(StoreError, match=r"run.npz is the checkpoint of other runs; delete it"):
-        train(Sine(), [TrainingConfig(iterations=1, alpha=0.01)], checkpoint=tmp_path / "run.npz")
+        train(family, [replace(run, **change)], checkpoint=tmp_path / "run.npz", monitor=monitor)
+
+
+def test_what_to_do_on_divergence_is_one_of_two(tmp_path):
+    with pytest.raises(InputError, match="on_divergence is 'rais'; choose one of raise, record"):
+        train(Sine(), [TrainingConfig(iterations=1)], on_divergence="rais")
 
 
 def test_a_checkpoint_without_what_is_needed_is_refused(tmp_path):
@@ -230,11 +259,16 @@ def test_a_kept_divergence_does_not_touch_the_other_runs():
 
 
 @pytest.mark.parametrize("change", [{"inner": "adam"}, {"outer": "adam"}, {}])
-def test_mixed_algorithms_and_alphas_with_several_tasks_train_as_they_do_alone(change):
-    settings = (("reptile", 0.02), ("fomaml", 0.01), ("fomaml", 0.02), ("joint", 0.02))
+def test_mixed_algorithms_and_step_sizes_with_several_tasks_train_as_they_do_alone(change):
+    settings = (
+        ("reptile", 0.02, 0.01),
+        ("fomaml", 0.01, 0.01),
+        ("fomaml", 0.02, 0.02),
+        ("joint", 0.02, 0.03),
+    )
     configs = [
-        TrainingConfig(algorithm=a, alpha=alpha, tasks=2, iterations=20, epsilon=0.01, **change)
-        for a, alpha in settings
+        TrainingConfig(algorithm=a, alpha=alpha, tasks=2, iterations=20, epsilon=epsilon, **change)
+        for a, alpha, epsilon in settings
     ]
     stacked = train(DOUBLE, configs).phi
     for r, config in enumerate(configs):
