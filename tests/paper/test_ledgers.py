@@ -29,7 +29,7 @@ STORED = {
     of_fewshot: (of_fewshot.Evidence.load(RESULTS, "laptop"), [OPEN, OPEN, OPEN, FAILS, FAILS, OPEN]),
     of_gradients: (
         of_gradients.Evidence.load(RESULTS, "laptop"),
-        [HOLDS, HOLDS, OPEN, HOLDS, OPEN, HOLDS, OPEN, HOLDS, FAILS],
+        [HOLDS, FAILS, HOLDS, HOLDS, HOLDS, HOLDS, OPEN, HOLDS, FAILS],
     ),
     of_overlap: (
         of_overlap.Evidence.load(RESULTS, "laptop"),

@@ -1,6 +1,8 @@
 """What was said of Figure 3 at the paper's length: each sentence true and false, on made-up curves."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -119,6 +121,24 @@ def test_a_run_that_diverged_within_a_quarter_has_no_lead_there():
     assert list(found.lead) == ["+1.5 ± 0.0", "+3.5 ± 0.0", "diverged", "diverged"]
 
 
+def test_the_shorter_runs_take_the_place_of_the_long_ones_where_both_are_stored():
+    long, short = evidence(FORESEEN), evidence(BEFORE)
+    both = replace(long, shorter=short.figure3)
+    assert both.of_shorter_runs.accuracy.equals(short.accuracy)
+    assert both.of_shorter_runs.shorter is None
+
+
 def test_without_long_runs_the_page_says_how_to_make_them():
     with pytest.raises(StoreError, match="run figure3 --budget paper"):
-        _ = evidence(BEFORE).at_length
+        _ = evidence(BEFORE).of_shorter_runs
+
+
+def test_figure_3_is_read_at_the_papers_length_where_it_was_run_so(tmp_path):
+    """Results of a reader may lack it; then the shorter runs are Figure 3, and nothing lies beside them."""
+    stored = Path(__file__).parents[3] / "results"
+    for name in ("figure3", "figure3-weights", "figure3-controls"):
+        shutil.copytree(stored / name / "laptop", tmp_path / name / "laptop")
+    alone, beside = (Evidence.load(folder, "laptop") for folder in (tmp_path, stored))
+    assert alone.shorter is None
+    assert alone.budget == beside.of_shorter_runs.budget == "10,000 iterations, 3 seeds"
+    assert beside.budget == "40,000 iterations, 3 seeds"
