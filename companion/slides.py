@@ -22,6 +22,7 @@ from companion.fewshot import figures as fewshot
 from companion.inner_gradients import claims as of_gradients
 from companion.inner_gradients import figure3, summaries
 from companion.inner_gradients import figures as gradients
+from companion.inner_gradients.settings import WATCHED_TASKS
 from companion.intervals import counted, over_seeds
 from companion.overlap import claims as of_overlap
 from companion.overlap import figures as overlap
@@ -117,9 +118,9 @@ def _table2(results: Path) -> Figure:
 
 def _learning_curves(results: Path) -> Figure:
     stored = of_gradients.Evidence.load(results, BUDGET).figure3
-    curves = summaries.learning_curves(stored.tables["history"])
-    canvas = gradients.learning_curves(curves, figure3.CURVES, zoom=70)
-    note(canvas, summaries.stated_budget(stored))
+    curves = summaries.learning_curves(stored.tables["history"], window=20)
+    canvas = gradients.learning_curves(curves, figure3.CURVES, zoom=80)
+    note(canvas, summaries.stated_budget(stored, WATCHED_TASKS))
     return canvas
 
 

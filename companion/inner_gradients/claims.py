@@ -130,7 +130,7 @@ def it_is_so_in_shorter_runs(evidence: Evidence) -> Claim:
         ran = f"$g_2$ ahead of $g_1 + g_2$ by {found:.1f} ({seeds})"
     return Claim(
         "and so after a quarter of the training",
-        f"not shown; a lead of less than {MARGIN} points counts as none",
+        f"Fig. 3, early; a lead of less than {MARGIN} points counts as none",
         ran,
         decide(found, above=MARGIN),
     )

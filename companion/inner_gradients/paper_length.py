@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from companion.inner_gradients.claims import Evidence, gains_more
+from companion.inner_gradients.figure3 import CURVES
 from companion.inner_gradients.summaries import contrast, final_accuracies
 from companion.inner_gradients.two_steps import MARGIN
 from companion.intervals import (
@@ -135,5 +136,5 @@ def _by_seed(accuracy: pd.DataFrame, curve: str) -> pd.Series:
 
 def _closest(found: dict[str, Interval]) -> str:
     closest = lowest(found.values())
-    (name,) = (one for one, lead in found.items() if lead is closest)
-    return f"closest: {listed({name: closest})}"
+    (label,) = (curve.label for curve in CURVES if found.get(curve.name) is closest)
+    return f"closest: {listed({label: closest})}"

@@ -15,18 +15,22 @@ from companion.results import Result
 FACTS = ("curve", "kind", "k", "lambda")
 
 
-def stated_budget(result: Result) -> str:
-    """Return how long the runs of a stored result are, as a figure should say of itself."""
+def stated_budget(result: Result, watched: int = 0) -> str:
+    """Return how long the runs of a stored result are, as a figure should say of itself.
+
+    Args:
+        result: the stored runs.
+        watched: of how many tasks every accuracy is that the figure shows, if not of those that score a run
+            at its end.
+    """
     ran, full = result.provenance["config"], FIGURE_3["paper"].iterations
     iterations, unit = ran["budget"]["iterations"], ran["units"][0]
     text = f"{iterations:,} outer iterations (paper: {full:,}), {counted(ran['seeds'])}"
     if "scoring" not in unit["record"]:
         return f"{text}; {unit['record']['tasks']} tasks each"
     scored, alpha = unit["record"]["scoring"], unit["runs"][0]["alpha"]
-    return (
-        f"{text}; scored on {scored['tasks']:,} tasks each, "
-        f"after {scored['steps']} steps of {scored['batch']} images with α = {alpha:g}"
-    )
+    tasks = f"{watched} tasks a measurement" if watched else f"scored on {scored['tasks']:,} tasks each"
+    return f"{text}; {tasks}, after {scored['steps']} steps of {scored['batch']} images with α = {alpha:g}"
 
 
 def at_iteration(history: pd.DataFrame, curve: str, iteration: int) -> pd.Series:

@@ -178,6 +178,8 @@ def test_a_figure_can_say_of_itself_how_long_its_runs_were():
         "2,000 outer iterations (paper: 40,000), 3 seeds; scored on 500 tasks each, "
         "after 5 steps of 25 images with α = 0.003"
     )
+    measured = stated_budget(Result({}, provenance={"config": ran}), watched=4)
+    assert measured.endswith("3 seeds; 4 tasks a measurement, after 5 steps of 25 images with α = 0.003")
     late = {**ran, "units": [{"record": {"tasks": 300}, "runs": unit["runs"]}]}
     assert stated_budget(Result({}, provenance={"config": late})).endswith("3 seeds; 300 tasks each")
     canvas = plot.final_accuracies(final_accuracies(accuracy(LABELS)), figure3.CURVES)
