@@ -49,7 +49,7 @@ app = typer.Typer(
 
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:i")]
 Omniglot = Annotated[str, typer.Option(envvar=VARIABLE, help="folder with its archives; else downloaded")]
-MiniImagenet = Annotated[str, typer.Option(envvar=mini.VARIABLE, help="folder with a copy, for both table1s")]
+MiniImagenet = Annotated[str, typer.Option(envvar=mini.VARIABLE, help="folder with a copy, for Table 1")]
 Seeds = Annotated[str, typer.Option(help="seeds, separated by commas; if none, those of the experiment")]
 Results = Annotated[str, typer.Option(help="folder that holds all results")]
 Threads = Annotated[int, whole("threads", "processor threads; these networks are too small for more than 1")]

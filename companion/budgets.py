@@ -1,7 +1,8 @@
 """How much work every experiment does, in one table: `BUDGETS[experiment][budget]`.
 
-"smoke" takes seconds, "quick" about a minute, "laptop" hours on a few cores, "paper" is the paper's own
-budget. An experiment without "laptop" needs none: its paper's budget is small.
+"smoke" takes seconds, "quick" about a minute, "laptop" minutes to hours on a few cores (days for Table 1),
+"paper" is the paper's own budget, on sine waves that of its demo. An experiment without "laptop" needs none:
+its paper's budget is small.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ _OVERLAP = {
 _WEIGHTS = {**_OVERLAP, "laptop": Budget(2_000, 500)}
 
 TABLE_1 = _table(smoke=(2, 2), quick=(10, 4), laptop=(10_000, 1_000), paper=(100_000, 10_000))
-# A tenth of that, for every method.
+# For every method; on a laptop a tenth of that.
 TABLE_1_EQUAL_WORK = _table(smoke=(2, 2), quick=(10, 4), laptop=(1_000, 300), paper=(100_000, 10_000))
 TABLE_2 = {
     "smoke": FewShotBudget(20, 20, 10, 10),
@@ -136,7 +137,7 @@ TABLE_2 = {
     "laptop": FewShotBudget(10_000, 1_000, 3_000, 400),
     "paper": FewShotBudget(100_000, 10_000, 200_000, 10_000),
 }
-# Three times as long as in Table 2.
+# On a laptop three times as long as in Table 2.
 TABLE_2_20_WAY = _table(smoke=(10, 10), quick=(100, 40), laptop=(10_000, 400), paper=(200_000, 10_000))
 TABLE_2_METHODS = {
     "smoke": MethodsBudget(10, 10, iterations_maml=2),

@@ -16,6 +16,7 @@ from companion.catalogue import EXPERIMENTS, find
 from companion.results import ARRAYS, PROVENANCE, load_provenance, load_result
 from companion.revisions import other_code, without_revisions
 from companion.running import runner
+from companion.running.distributed import started_by_torchrun
 from companion.running.experiment import FORMAT, Experiment, Unit
 from companion.sine import experiments as sine
 from metalib.errors import StoreError, require
@@ -93,9 +94,11 @@ def remake(
         progress: whether to show a bar.
 
     Raises:
-        InputError: if the new result would lie where the old one is, or another one, or a unit is unknown.
+        InputError: if the new result would lie where the old one is, or another one, if a unit is unknown, or
+            if torchrun has started this process.
         StoreError: if the result cannot be made again, or comes out different.
     """
+    require(not started_by_torchrun(), "rerun is not spread over processes; start it without torchrun")
     provenance, files = load_provenance(source)
     made = recipe(provenance.get("config"))
     count = len(provenance["config"]["units"])

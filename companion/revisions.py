@@ -18,6 +18,7 @@ revisions.REVISIONS.update(
         "RecordClients": 1,
         "RecordCourse": 1,
         "RecordCurve": 1,
+        "RecordEachFineTuning": 1,
         "RecordEachShot": 1,
         "RecordError": 1,
         "RecordEvaluations": 1,

@@ -86,14 +86,15 @@ def _curves(results: Path) -> Figure:
 def _adaptation(results: Path) -> Figure:
     stored = load_result(results / "sine-figure-1" / "paper")
     steps = by_step(stored)
-    canvas = sine.adaptation(steps[steps.unit.isin(("tanh-interpolate", "tanh-adam"))])
+    shown = steps[steps.unit.isin(("tanh-interpolate", "tanh-adam"))]
+    canvas = sine.adaptation(shown, zero_function_mean(scored(stored, "whole")))
     note(canvas, _budget(stored))
     return canvas
 
 
 def _inner_steps(results: Path) -> Figure:
     stored = load_result(results / "sine-inner-steps" / "paper")
-    canvas = sine.inner_steps(by_inner_steps(stored))
+    canvas = sine.inner_steps(by_inner_steps(stored), zero_function_mean(scored(stored, "whole")))
     note(canvas, _budget(stored))
     return canvas
 

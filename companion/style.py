@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from companion.publishing import forms
 from metalib import methods
@@ -87,6 +90,16 @@ def figure(rows: int = 1, columns: int = 1, height: float = 2.6, **options: Any)
     canvas, axes = plt.subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False, **options)
     forms.activate()
     return canvas, list(axes.flat)
+
+
+def move_aside(canvas: Figure, drawn: Iterable[Artist], points: float) -> None:
+    """Move what is drawn so many points to the right, on any scale.
+
+    So the intervals of several curves at one value stand side by side, and none hides another.
+    """
+    by = ScaledTranslation(points / 72, 0, canvas.dpi_scale_trans)
+    for artist in drawn:
+        artist.set_transform(artist.get_transform() + by)
 
 
 def note(canvas: Figure, text: str) -> None:

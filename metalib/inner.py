@@ -98,7 +98,7 @@ def steps(
 def inner_loop(
     losses: Sequence[Loss], phi: Params, optimizer: Optimizer, state: State | None = None
 ) -> Trajectory:
-    """Take k = len(losses) steps from φ_1 and record them (Nichol et al. 2018, Eqs. 9–12).
+    """Take k = len(losses) steps from φ_1 and record them (Nichol et al. 2018, Eqs. 9, 10).
 
     Raises:
         InputError: if there is no loss to step on.

@@ -105,7 +105,7 @@ def _weighted_sum(terms: Sequence[Params], weights: Weights, runs: slice) -> Par
     columns = _columns(weights, len(terms))
     used = [(term, c) for term, c in zip(terms, columns, strict=True) if isinstance(c, Tensor) or c != 0.0]
     if runs != ALL:
-        used = [(select(term, runs), c) for term, c in used]
+        used = [(select(term, runs), c[runs] if isinstance(c, Tensor) and c.ndim else c) for term, c in used]
     if not used:
         return zeros_like(select(terms[0], runs))
     first, c = used[0]

@@ -208,6 +208,6 @@ def _put(new: Path, target: Path, aside: Path) -> None:
         target.rename(aside)
         new.replace(target)
     except BaseException:
-        if aside.exists():
+        if aside.exists() and not target.exists():
             aside.rename(target)
         raise

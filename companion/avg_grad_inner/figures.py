@@ -87,19 +87,15 @@ def training(reptile: pd.DataFrame, joint: pd.DataFrame, steps: pd.DataFrame) ->
     middle.set_title(r"$E[\bar g_1\cdot\bar g_2]$")
     middle.set_yscale("symlog", linthresh=0.1)
     middle.legend(fontsize=7)
-    right.plot(steps["iteration"], steps["plus"], color=BLUE, marker="o", label="+AvgGradInner")
-    right.plot(
-        steps["iteration"],
-        steps["minus"],
-        color=VERMILLION,
-        linestyle="--",
-        marker="s",
-        label=r"$-$AvgGradInner",
-    )
-    right.fill_between(
-        steps["iteration"], steps["random low"], steps["random high"], color=BLACK, alpha=0.4, label="random"
-    )
-    right.set(title="its change by a step", ylim=(-0.085, 0.115))
+    for column, color, line, marker, label in (
+        ("plus", VERMILLION, ":", "^", "+AvgGradInner"),
+        ("minus", BLUE, "-", "o", r"$-$AvgGradInner"),
+    ):
+        change = 100 * steps[column]
+        right.plot(steps["iteration"], change, color=color, linestyle=line, marker=marker, label=label)
+    low, high = 100 * steps["random low"], 100 * steps["random high"]
+    right.fill_between(steps["iteration"], low, high, color=BLACK, alpha=0.4, label="random")
+    right.set(title="its change by a step (%)", ylim=(-8.5, 11.5))
     right.legend(fontsize=7, loc="upper right")
     for place in (left, middle, right):
         place.set_xscale("symlog", linthresh=3)

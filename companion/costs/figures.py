@@ -5,13 +5,14 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from companion.costs.experiment import KS
 from companion.costs.summaries import Evidence
 from companion.costs.ways import FOMAML, IMPLICIT, PRODUCTS, REPTILE, UNROLLED, WAYS
 from companion.implicit.training import LOOK
 from companion.intervals import interval
-from companion.style import BLACK, LOOKS, figure
+from companion.style import BLACK, LOOKS, figure, move_aside
 from metalib.methods import Look
 
 LOOK_OF = {
@@ -38,14 +39,14 @@ def growth(evidence: Evidence, network: str, place: str) -> Figure:
         held = evidence.of(network, method, "megabytes")
         _curve(memory, method, held.index, held)
     rows = evidence.noise[(evidence.noise.phi == place) & (evidence.noise.minibatches == "fresh")]
-    for method in WAYS[1:]:
+    for shift, method in zip((-3, -1, 1, 3), WAYS[1:], strict=True):
         # As in the table, a point that some seed has no signal at is none.
         needed = (
             rows[rows.method == method]
             .groupby("k")
             .tasks_needed.agg(lambda seeds: seeds.median(skipna=False))
         )
-        _curve(noise, method, needed.index, needed)
+        move_aside(canvas, _curve(noise, method, needed.index, needed), shift)
     time.set(ylabel="processor seconds")
     memory.set(ylabel="peak memory (MB)")
     noise.set(ylabel="tasks until noise = signal")
@@ -101,10 +102,11 @@ def bought(curves: pd.DataFrame) -> Figure:
     canvas, axes = figure(columns=2, height=2.7, sharey=True)
     prices = (("seconds", "processor seconds"), ("gradients", "operations (gradients of a minibatch)"))
     for place, (price, label) in zip(axes, prices, strict=True):
-        for method, rows in curves.groupby("method"):
+        for method in (PRODUCTS, FOMAML, REPTILE, IMPLICIT):
+            rows = curves[curves.method == method]
             at = rows.groupby("iteration")[price].mean()
             found = [interval(group.to_numpy()) for _, group in rows.groupby("iteration").mse]
-            look = LOOK_OF[str(method)]
+            look = LOOK_OF[method]
             name = "MAML" if method == PRODUCTS else look.label
             place.plot(
                 at,
@@ -119,10 +121,13 @@ def bought(curves: pd.DataFrame) -> Figure:
             place.fill_between(at, low, high, color=look.color, alpha=0.15, linewidth=0)
         place.set(xlabel=label, xscale="log", yscale="log")
     axes[0].set_ylabel("mean squared error\nafter 10 gradient steps")
-    axes[0].legend()
+    errors = (0.3, 0.4, 0.6, 1, 2, 4)
+    axes[0].set_yticks(errors, [f"{error:g}" for error in errors], minor=False)
+    axes[0].set_yticks([], minor=True)
+    canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return canvas
 
 
-def _curve(axes: Axes, method: str, x: pd.Index, y: pd.Series) -> None:
+def _curve(axes: Axes, method: str, x: pd.Index, y: pd.Series) -> list[Line2D]:
     look = LOOK_OF[method]
-    axes.plot(x, y, color=look.color, linestyle=look.line, marker=look.marker, label=look.label)
+    return axes.plot(x, y, color=look.color, linestyle=look.line, marker=look.marker, label=look.label)

@@ -46,7 +46,7 @@ def _guide(place: Axes, rows: pd.DataFrame, slope: int) -> None:
     ends = 0.35 * at_end * (alpha / alpha[1]) ** slope
     place.loglog(alpha, ends, color=BLACK, linewidth=0.8)
     place.annotate(
-        f"slope {slope}", (alpha[1], ends[1]), fontsize=7, ha="right", va="top", xytext=(2, -5),
+        f"slope {slope}", (alpha[0], ends[0]), fontsize=7, ha="left", va="top", xytext=(8, 2),
         textcoords="offset points",
     )  # fmt: skip
 
@@ -85,7 +85,8 @@ def remainder_maps(
         place.grid(False)
     axes[0].set_ylabel("inner steps $k$")
     bar = canvas.colorbar(shown, ax=axes[: len(maps)], location="bottom", aspect=40, pad=0.03)
-    bar.set_label(r"$\|$remainder$\|$ / $\|$Hessian term$\|$")
+    against = r"$\|$remainder$\|$ / $\|$Hessian term$\|$"
+    bar.set_label(against)
     last = axes[-1]
     for (k_value, rows), color, line, marker in zip(
         lines.groupby("k"), (BLUE, ORANGE), ("-", "--"), ("o", "s"), strict=False
@@ -100,7 +101,7 @@ def remainder_maps(
         )
     last.axvline(used, color=VERMILLION, linestyle=":", label=rf"$\alpha$ = {used:g}")
     last.axhline(1.0, color=GRAY, linewidth=0.8)
-    last.set(title="Omniglot network", xlabel=r"$\alpha$ (loss: sum)", ylim=(0.3, 60))
+    last.set(title="Omniglot network", xlabel=r"$\alpha$ (loss: sum)", ylabel=against, ylim=(0.3, 60))
     last.legend(fontsize=7, loc="upper left", frameon=True)
     return canvas
 

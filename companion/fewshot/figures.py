@@ -35,6 +35,8 @@ def task(pool: ClassPool, episodes: Episodes, which: int) -> Figure:
     left.set_yticks(centers(ways, rows.shape[2]), [str(label) for label in range(ways)])
     left.set(ylabel="label", title=f"training images, {shots} per class")
     right.set_title("held out")
+    left.set_anchor("E")
+    right.set_anchor("W")
     return canvas
 
 

@@ -63,6 +63,21 @@ def compare(accuracy: pd.DataFrame) -> pd.DataFrame:
     return table1_methods.compare(*_parts(accuracy))
 
 
+def test_accuracy(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Return what the networks of every method reach on test tasks, with intervals over the tasks alone.
+
+    Args:
+        accuracy: the table of that name of `EQUAL_WORK`.
+
+    Returns:
+        One row per `shots`, `algorithm` (of `table1_methods.ROWS`) and `mode` that has run: `mean`, `low` and
+        `high` in percent. The interval says nothing about other seeds.
+    """
+    ran = compare(accuracy).query("seeds > 0")
+    ends = {"mean": ran.ours, "low": ran.ours - ran.over_tasks, "high": ran.ours + ran.over_tasks}
+    return ran[["shots", "algorithm", "mode"]].assign(**ends)
+
+
 def ahead(accuracy: pd.DataFrame, first: str, second: str) -> dict[str, Interval]:
     """Return by how much one method is ahead of another, transductive, paired by seed, for each shots.
 

@@ -36,8 +36,8 @@ BY_K = {1: BLACK, 2: VERMILLION, 3: ORANGE, 4: BLUE}
 def learning_curves(summary: pd.DataFrame, curves: Sequence[Combination], zoom: float) -> Figure:
     """Draw Figure 3 in the paper's form: accuracy on unseen classes through training, mean over the seeds.
 
-    A curve ends where the first of its runs diverges. Ten bands would hide one another: the intervals stand
-    in `final_accuracies`.
+    A curve ends where the first of its runs diverges. The more inner steps, the thicker it is. Ten bands
+    would hide one another: the intervals stand in `final_accuracies`.
 
     Args:
         summary: columns `curve`, `iteration`, `mean`, `diverged`.
@@ -51,11 +51,13 @@ def learning_curves(summary: pd.DataFrame, curves: Sequence[Combination], zoom: 
         chosen = summary[(summary.curve == curve.name) & (summary.diverged == 0)]
         for axes in (whole, near):
             (drawn,) = axes.plot(
-                chosen.iteration, chosen["mean"], color=BY_K[curve.k], linestyle=line, label=curve.label
-            )
+                chosen.iteration, chosen["mean"], color=BY_K[curve.k], linestyle=line,
+                linewidth=0.8 + 0.25 * curve.k, label=curve.label,
+            )  # fmt: skip
         by_k.setdefault(curve.k, []).append(drawn)
     for axes in (whole, near):
         axes.set_xlabel("outer iteration")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     whole.set(ylabel=ACCURACY, ylim=(CHANCE - 2, 100))
     near.set_ylim(zoom, 100)
     # One column of the legend for each k, filled up with nothing.
@@ -118,7 +120,7 @@ def dial(summary: pd.DataFrame, others: Mapping[str, str]) -> Figure:
             [value], [mean], yerr=error, color=color, marker=marker, linestyle="none", capsize=2,
             label=label,
         )  # fmt: skip
-    axes.set(xlabel=r"$\lambda = \sum_i c_i (i - 1)$, with $\sum_i c_i = 1$", ylabel=ACCURACY)
+    axes.set(xlabel=r"share $\lambda = \sum_i c_i (i - 1)$, with $\sum_i c_i = 1$", ylabel=ACCURACY)
     axes.legend()
     return canvas
 

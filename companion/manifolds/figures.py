@@ -16,6 +16,8 @@ from companion.manifolds.distance import Manifold, mean_half_squared_distance
 from companion.manifolds.shapes import Affine, Graph, Sphere
 from companion.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, figure
 
+BESIDE = {"1": (-32, 4), "2": (-32, -5), "5": (3, -6), "20": (3, -3)}
+"""Where in `limits` the name of an end stands, in points beside it: between the lines."""
 PATHS = ((GREEN, "-"), (VERMILLION, "--"), (PURPLE, "-."))
 
 
@@ -49,7 +51,8 @@ def moves(
         place.set(title=title, xlabel=r"$\phi_1$", aspect="equal", xlim=(-3.2, 3.4), ylim=(-3.9, 3.6))
     x, y = best.tolist()
     right.set(title=f"{title}: the end", xlim=(x - 0.9, x + 0.9), ylim=(y - 1.02, y + 1.02))
-    left.set_ylabel(r"$\phi_2$")
+    for place in (left, right):
+        place.set_ylabel(r"$\phi_2$")
     left.legend(loc="lower right", fontsize=7, frameon=True)
     return canvas
 
@@ -107,15 +110,18 @@ def limits(lines: Sequence[Affine], table: pd.DataFrame) -> Figure:
     left.plot(table["end 1"], table["end 2"], ".-", color=BLACK, linewidth=1)
     for row in table.to_dict("records"):
         name = "exact" if row["k"] == "exact" else f"k = {row['k']}"
-        side = (-30, -2) if row["k"] == "2" else (5, 0)
+        side = BESIDE.get(row["k"], (5, 0))
         left.annotate(name, (row["end 1"], row["end 2"]), fontsize=7, xytext=side, textcoords="offset points")
     left.set(title="where Reptile ends", xlabel=r"$\phi_1$", ylabel=r"$\phi_2$", xlim=x, ylim=y)
-    left.legend(fontsize=7, loc="lower left", frameon=True)
+    left.legend(fontsize=7, loc="upper left", frameon=True)
     place = np.arange(len(table))
     right.plot(place, table["mean half squared distance"], "o-", color=BLUE, label=r"$E[\frac{1}{2}D^2]$")
     right.plot(place, table["expected loss"], "s--", color=ORANGE, label=r"$E[L]$")
     right.set_xticks(place, list(table["k"]))
-    right.set(title="what is small there", xlabel="inner gradient steps $k$", ylim=(0, None))
+    right.set(
+        title="what is small there", xlabel="inner gradient steps $k$", ylabel="mean over the tasks",
+        ylim=(0, None),
+    )  # fmt: skip
     right.legend()
     return canvas
 

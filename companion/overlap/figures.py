@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from companion.overlap.tails_foretold import LENGTHS
-from companion.style import ACCURACY, BLUE, CYCLE, GRAY, LINES, MARKERS, ORANGE, figure, note_lost
+from companion.style import ACCURACY, BLUE, CYCLE, GRAY, LINES, MARKERS, ORANGE, figure, move_aside, note_lost
 
 
 def sweep(
@@ -32,15 +32,17 @@ def sweep(
     """
     canvas, (axes,) = figure(height=3.0)
     axes.set_xscale(scale)
-    for (method, label), color, line, marker in zip(labels.items(), CYCLE, LINES, MARKERS, strict=False):
+    looks = zip(labels.items(), CYCLE, LINES, MARKERS, (-3, -1, 1, 3), strict=False)
+    for (method, label), color, line, marker, shift in looks:
         chosen = summary[summary.method == method].sort_values("value")
         if chosen.empty:
             continue
         errors = (chosen["mean"] - chosen.low, chosen.high - chosen["mean"])
-        axes.errorbar(
+        drawn = axes.errorbar(
             chosen.value, chosen["mean"], yerr=errors, color=color, linestyle=line, marker=marker,
             capsize=2, label=label,
         )  # fmt: skip
+        move_aside(canvas, drawn.get_children(), shift)
     values = sorted(summary.value.unique())
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.minorticks_off()

@@ -7,12 +7,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from companion.personalization.experiment import RECORDED_STEPS
-from companion.style import BLUE, GRAY, GREEN, ORANGE, figure
+from companion.style import BLUE, GRAY, PURPLE, figure
+from companion.style import LOOKS as EVERYWHERE
+from metalib.methods import Look
 
 LOOKS = {
-    "joint": ("joint training", ORANGE, "--", "s"),
-    "fedavg": ("FedAvg", GREEN, "-.", "^"),
-    "reptile": ("Reptile", BLUE, "-", "o"),
+    "joint": EVERYWHERE["joint"],
+    "fedavg": Look("FedAvg", PURPLE, "--", "v"),
+    "reptile": EVERYWHERE["reptile"],
 }
 
 
@@ -25,12 +27,12 @@ def clients(summary: pd.DataFrame, per_client: pd.DataFrame) -> Figure:
     """
     canvas, (left, right) = figure(columns=2, height=2.7)
     places = np.arange(len(RECORDED_STEPS))
-    for i, (method, (label, color, line, marker)) in enumerate(LOOKS.items()):
+    for i, (method, look) in enumerate(LOOKS.items()):
         rows = summary[summary.method == method]
         errors = np.stack([rows["mean"] - rows.low, rows.high - rows["mean"]])
         left.errorbar(
             places + 0.08 * (i - 1), rows["mean"], errors,
-            color=color, linestyle=line, marker=marker, label=label, capsize=2,
+            color=look.color, linestyle=look.line, marker=look.marker, label=look.label, capsize=2,
         )  # fmt: skip
     left.set_xticks(places, [str(step) for step in RECORDED_STEPS])
     left.set(xlabel="steps on own drawings", ylabel="accuracy, new alphabets (%)")
@@ -42,6 +44,6 @@ def clients(summary: pd.DataFrame, per_client: pd.DataFrame) -> Figure:
     )
     right.plot(order, before["mean"], "--", color=GRAY, label="before")
     right.axhline(25, color=GRAY, linestyle=":", linewidth=0.8, label="chance")
-    right.set(xlabel="clients, worst served first", ylabel="accuracy of the client (%)", ylim=(0, 100))
-    right.legend(loc="lower right")
+    right.set(xlabel="clients, worst served first", ylabel="accuracy of the client (%)", ylim=(0, 103))
+    right.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return canvas

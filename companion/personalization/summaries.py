@@ -92,8 +92,8 @@ def quoted(measured: Measured) -> dict[str, str]:
 def served(evidence: Evidence) -> pd.DataFrame:
     """Return how clients are served by the common model, and after fine-tuning: in percent."""
     rows = []
-    for method, (label, *_) in LOOKS.items():
-        cells = [label]
+    for method, look in LOOKS.items():
+        cells = [look.label]
         for kind in (NEW, KNOWN):
             table = evidence.summary(kind).set_index(["method", "step"])
             for step in (0, TUNED):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
+from companion.costs.figures import LOOK_OF
+from companion.costs.ways import PRODUCTS, UNROLLED
 from companion.style import BLACK, LOOKS, figure
 
 
@@ -32,7 +34,7 @@ def equal_k(summary: pd.DataFrame, zero_function: float) -> Figure:
     )  # fmt: skip
     axes.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
     axes.set_xticks([], minor=True)
-    axes.legend(loc="lower left")
+    canvas.legend(loc="outside upper center", ncols=4)
     return canvas
 
 
@@ -43,9 +45,9 @@ def costs(table: pd.DataFrame) -> Figure:
         table: per `k` and `method` the `seconds` and `megabytes` of one network.
     """
     canvas, axes = figure(columns=2, height=2.6)
-    names = {"Reptile": "reptile", "FOMAML": "fomaml", "MAML": "maml"}
+    names = {"MAML": PRODUCTS, "MAML unrolled": UNROLLED}
     for method, curve in table.groupby("method", sort=False):
-        look = LOOKS[names.get(str(method), "random")]
+        look = LOOK_OF[names.get(str(method), str(method))]
         for place, column in zip(axes, ("seconds", "megabytes"), strict=True):
             place.plot(
                 curve.k,
@@ -53,9 +55,9 @@ def costs(table: pd.DataFrame) -> Figure:
                 color=look.color,
                 linestyle=look.line,
                 marker=look.marker,
-                label=method,
+                label=look.label,
             )
     axes[0].set(xlabel="inner steps $k$", ylabel="seconds per meta-gradient", ylim=(0, None))
-    axes[1].set(xlabel="inner steps $k$", ylabel="megabytes kept", ylim=(0, None))
+    axes[1].set(xlabel="inner steps $k$", ylabel="memory kept (MB)", ylim=(0, None))
     axes[0].legend()
     return canvas

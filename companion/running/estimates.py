@@ -9,6 +9,7 @@ from typing import Any
 
 from companion.budgets import FewShotBudget
 from companion.results import load_result
+from companion.running.allocator import keep_freed_memory
 from companion.running.experiment import LongRecorder, Unit
 from companion.running.kept import finished_units, taken_over
 from companion.running.request import Request
@@ -21,7 +22,7 @@ from metalib.training.config import StackConfig
 PROBE_SECONDS = 0.3
 """How long to train on for a measurement, once everything is warm."""
 PROBE_TASKS = 4
-"""How many tasks to score for a measurement."""
+"""How many tasks to score for a measurement; one, where a single one takes seconds."""
 
 
 def plan(asked: Request, jobs: int, again: bool) -> str:
@@ -46,8 +47,9 @@ def plan(asked: Request, jobs: int, again: bool) -> str:
     runs = sum(len(unit.configs) for unit in left)
     steps = sum(unit.inner_steps for unit in left)
     work = f"{len(left)} of {len(asked.units)} units, {runs} runs, {steps:,} inner steps"
+    jobs = min(jobs, len(left))
     where = f"with {jobs} side by side" if jobs > 1 else "one after the other"
-    duration = in_words(seconds(asked, left, jobs))
+    duration = in_words(seconds(asked, left, max(jobs, 1)))
     return f"{title}\n{work}\nabout {duration} on {asked.device}, {where}, from the beginning"
 
 
@@ -61,6 +63,7 @@ def seconds(asked: Request, units: Sequence[Unit[Any]], jobs: int) -> float:
         units: which.
         jobs: stacks that are trained side by side.
     """
+    keep_freed_memory()  # as the run itself does
     known: dict[str, float] = {}
     each = []
     for unit in units:
@@ -105,9 +108,16 @@ def _measured(asked: Request, unit: Unit[Any]) -> float:
     each = max(0.0, longer.seconds - first.seconds) / more
     block = max(0.0, first.seconds - each)  # sampled at once, whatever of it is used
     training = each * stack.iterations + block * -(-stack.iterations // BLOCK)
-    # A recorder that trains takes its inner steps about as fast as the unit takes its own.
-    training *= unit.inner_steps / unit.training_steps
-    return (training + _scoring(asked, unit, first)) * len(configs) / len(few)
+    wanted, fewer = _fewer_tasks(asked, unit)
+    if fewer.inner_steps == unit.inner_steps > unit.training_steps:
+        # A recorder that trains takes its inner steps about as fast as the unit takes its own. To score is
+        # nothing beside that.
+        recording = training * (unit.inner_steps / unit.training_steps - 1)
+    else:
+        started = time.monotonic()
+        fewer.record(fewer.family, first)
+        recording = (time.monotonic() - started) * wanted
+    return (training + recording) * len(configs) / len(few)
 
 
 def _trained(asked: Request, unit: Unit[Any], configs: Sequence[TrainingConfig], iterations: int) -> Trained:
@@ -115,20 +125,13 @@ def _trained(asked: Request, unit: Unit[Any], configs: Sequence[TrainingConfig],
     return train(unit.family, short, device=asked.device, monitor=unit.monitor, on_divergence="record")
 
 
-def _scoring(asked: Request, unit: Unit[Any], trained: Trained) -> float:
-    """Return how long the scoring of trained runs takes, from that on a few tasks.
-
-    That of a recorder that trains counts as nothing beside its training.
-    """
-    if isinstance(unit.record, LongRecorder):
-        return 0.0
+def _fewer_tasks(asked: Request, unit: Unit[Any]) -> tuple[float, Unit[Any]]:
+    """Return a unit that is scored on a few of its tasks, and how many times as many it has itself."""
     budget = asked.experiment.budgets[asked.budget]
     ways = getattr(unit.family, "ways", 0)
     wanted = (budget.for_ways(ways) if isinstance(budget, FewShotBudget) else budget).evaluation_tasks
-    tasks = min(PROBE_TASKS, wanted)
+    tasks = min(1 if isinstance(unit.record, LongRecorder) else PROBE_TASKS, wanted)
     changes = {name: tasks for name in asdict(budget) if name.startswith("evaluation_tasks")}
     fewer = asked.experiment.units(replace(budget, **changes), asked.seeds)
     (probe,) = (other for other in fewer if other.name == unit.name)
-    started = time.monotonic()
-    probe.record(probe.family, trained)
-    return (time.monotonic() - started) * wanted / tasks
+    return wanted / tasks, probe

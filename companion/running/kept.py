@@ -6,13 +6,14 @@ import glob
 import shutil
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from companion.results import Result, load_provenance, load_result
 from companion.revisions import revised
 from companion.running.experiment import Unit
 from companion.running.request import Request
-from companion.running.stacks import forget_others, gather, widest
+from companion.running.stacks import forget_its_own, forget_others, gather, widest
 from companion.running.unfinished import LOG
 from metalib.errors import StoreError
 from metalib.store import digest
@@ -121,13 +122,27 @@ def clear(asked: Request) -> None:
     # Work that was begun on a device of the other kind lies under the names of its own stacks.
     left = tuple(unit for stack in asked.stacks for unit in stack.units)
     every = (gather(u, widest(u, device)) for u in (asked.units, left) for device in ("cpu", "cuda"))
-    names = {stack.name for stacks in every for stack in stacks} | {unit.name for unit in asked.units}
-    for name in map(glob.escape, names):
-        # The last pattern is of files that a killed process was writing.
-        for pattern in (name, f"{name}.npz", f"{name}.record.npz", f"{name}.progress", f".{name}.*"):
-            for path in asked.unfinished.glob(pattern):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    stacks = [*asked.stacks, *(stack for gathered in every for stack in gathered)]
+    for stack in stacks:
+        forget_its_own(stack, asked.unfinished)
+    for unit in asked.units:
+        folder = asked.unfinished / unit.name
+        if folder.exists() and _config(folder) in (None, revised(unit.as_dict())):
+            shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+    names = {stack.name for stack in stacks} | {unit.name for unit in asked.units}
+    written = [(asked.unfinished, name) for name in names] + [(asked.folder.parent, asked.folder.name)]
+    for folder, name in written:
+        # What a killed process was writing.
+        for path in folder.glob(f".{glob.escape(name)}.*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     with suppress(OSError):  # it is not there, or not empty
         if [path.name for path in asked.unfinished.iterdir()] == [LOG]:
             (asked.unfinished / LOG).unlink()
         asked.unfinished.rmdir()
+
+
+def _config(folder: Path) -> Any:
+    """Return what the result in a folder is made of, nothing if it is damaged."""
+    with suppress(StoreError):
+        return load_provenance(folder)[0].get("config")
+    return None

@@ -118,6 +118,21 @@ def forget_others(stack: Stack, folder: Path) -> None:
         stack: what is to be trained.
         folder: where its checkpoints lie.
     """
+    _remove(stack, folder, lambda found, own: found != own)
+
+
+def forget_its_own(stack: Stack, folder: Path) -> None:
+    """Remove checkpoints in a stack's place that are damaged, or of these very runs and this code.
+
+    Args:
+        stack: what has been trained.
+        folder: where its checkpoints lie.
+    """
+    _remove(stack, folder, lambda found, own: found in (None, own))
+
+
+def _remove(stack: Stack, folder: Path, superfluous: Callable[[Any, str], bool]) -> None:
+    """Remove the checkpoints whose identity, `None` if damaged, is superfluous beside the stack's own."""
     first = stack.units[0]
     expected = {folder / f"{stack.name}.npz": identity_of(first.family, stack.configs, first.monitor)}
     for unit in stack.units:
@@ -130,7 +145,7 @@ def forget_others(stack: Stack, folder: Path) -> None:
             header = load_arrays(path, sealed=True)[1]
         except StoreError:
             header = {}
-        if header.get("identity") != identity:
+        if superfluous(header.get("identity"), identity):
             path.unlink()
     if not (folder / f"{stack.name}.npz").exists():
         (folder / f"{stack.name}.progress").unlink(missing_ok=True)

@@ -33,7 +33,7 @@ def local_steps(links: pd.DataFrame) -> Figure:
             ks, shares, color=color, linestyle=style, marker=marker, markevery=20, label=name.split(", ")[1]
         )
     right.set_xscale("log")
-    right.set(xlabel="local steps $k$", ylabel="time spent computing (%)", ylim=(0, 100))
+    right.set(xlabel="local steps $k$", ylabel="time spent computing (%)", ylim=(0, 103))
     right.set_title("model: 10,000 workers, $10^9$ weights")
     right.legend(loc="lower right", title="link")
     return canvas

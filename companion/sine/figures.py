@@ -15,11 +15,27 @@ from companion.results import Result
 from companion.sine.one_at_a_time import CHANGES
 from companion.sine.settings import DEMO, NAMES, SPACE
 from companion.sine.tuning import MARGIN, SYMBOLS, effect
-from companion.style import BLACK, BLUE, CYCLE, GRAY, LINES, LOOKS, MARKERS, SKY, VERMILLION, figure
+from companion.style import (
+    BLACK,
+    BLUE,
+    CYCLE,
+    GRAY,
+    LINES,
+    LOOKS,
+    MARKERS,
+    ORANGE,
+    SKY,
+    VERMILLION,
+    figure,
+    move_aside,
+)
 from metalib.tasks.sine import SineTasks, SupportSet, grid, zero_function_error
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+READERS = {"tanh": "tanh", "relu": "ReLU", "interpolate": "interpolation", "adam": "Adam"}
+"""What readers call the units of a network and what its outer step is taken with."""
 
 
 def tasks(waves: SineTasks, shown: int = 4) -> Figure:
@@ -51,6 +67,8 @@ def training(history: pd.DataFrame) -> Figure:
             axes.plot(run.iteration, smooth, color=look.color, linestyle=look.line, label=look.label)
         _floor(axes)
         axes.set(title=title, xlabel="outer iteration", ylim=(0, 6))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.locator_params(axis="x", nbins=4)
     left.set_ylabel("mean squared error")
     right.legend()
     return canvas
@@ -83,24 +101,26 @@ def learned_curves(
         place.set_ylabel("$y$")
     axes[-1].axis("off")
     axes[2].tick_params(labelbottom=True)
+    axes[2].set_xlabel("$x$")
     axes[-1].legend(*axes[0].get_legend_handles_labels(), loc="center")
     return canvas
 
 
-def adaptation(
-    summary: pd.DataFrame, error: str = "mean squared error", zero_function: float = zero_function_error()
-) -> Figure:
+def adaptation(summary: pd.DataFrame, zero_function: float, error: str = "mean squared error") -> Figure:
     """Draw the error after 0 … 32 gradient steps, one panel per unit, mean and interval over seeds.
+
+    A curve ends where the first of its runs is no longer finite.
 
     Args:
         summary: as `summaries.by_step` or `summaries.beyond_by_step` returns it.
+        zero_function: the same of f ≡ 0 on the same tasks, which is drawn beside it.
         error: what it holds the mean of.
-        zero_function: the same of f ≡ 0, which is drawn beside it.
     """
     units = list(summary.unit.unique())
     canvas, axes = figure(rows=(len(units) + 1) // 2, columns=2, height=2.3, sharex=True, sharey=True)
     for place, unit in zip(axes, units, strict=False):
-        for algorithm, curve in summary[summary.unit == unit].groupby("algorithm", sort=False):
+        finite = summary[(summary.unit == unit) & (summary.diverged == 0)]
+        for algorithm, curve in finite.groupby("algorithm", sort=False):
             look = LOOKS[str(algorithm)]
             place.plot(
                 curve.step, curve["mean"], color=look.color, linestyle=look.line, marker=look.marker,
@@ -109,7 +129,8 @@ def adaptation(
             place.fill_between(curve.step, curve.low, curve.high, color=look.color, alpha=0.2, linewidth=0)
         _floor(place, zero_function)
         facts = summary[summary.unit == unit].iloc[0]
-        place.set(title=f"{facts.activation}, outer step: {facts.outer}", yscale="log", ylim=(0.02, 300))
+        activation, outer = (READERS[str(fact)] for fact in (facts.activation, facts.outer))
+        place.set(title=f"{activation}, outer step: {outer}", yscale="log", ylim=(0.02, 300))
     for place in axes[-2:]:
         place.set_xlabel("gradient steps")
     for place in axes[::2]:
@@ -118,17 +139,23 @@ def adaptation(
     return canvas
 
 
-def inner_steps(summary: pd.DataFrame) -> Figure:
-    """Draw the error after 10 gradient steps against Reptile's k, for both ways to choose ε."""
+def inner_steps(summary: pd.DataFrame, zero_function: float) -> Figure:
+    """Draw the error after 10 gradient steps against Reptile's k, for both ways to choose ε.
+
+    Args:
+        summary: as `summaries.by_inner_steps` returns it.
+        zero_function: the error of f ≡ 0 on the same tasks.
+    """
     canvas, (axes,) = figure(height=2.8)
-    looks = {"ε = 0.1": (BLUE, "-", "o"), "ε = 0.5 / k": ("#E69F00", "--", "s")}
+    looks = {"ε = 0.1": (BLUE, "-", "o", -2), "ε = 0.5 / k": (ORANGE, "--", "s", 2)}
     for rule, curve in summary.groupby("rule", sort=False):
-        color, line, marker = looks[str(rule)]
-        axes.errorbar(
+        color, line, marker, shift = looks[str(rule)]
+        drawn = axes.errorbar(
             curve.steps, curve["mean"], yerr=(curve["mean"] - curve.low, curve.high - curve["mean"]),
             color=color, linestyle=line, marker=marker, capsize=3, label=str(rule),
         )  # fmt: skip
-    _floor(axes)
+        move_aside(canvas, drawn.get_children(), shift)
+    _floor(axes, zero_function)
     axes.set(
         xlabel="inner steps $k$ in training", ylabel="mean squared error\nafter 10 gradient steps",
         yscale="log", xticks=sorted(summary.steps.unique()),
@@ -160,17 +187,18 @@ def search(candidates: pd.DataFrame, chosen: pd.DataFrame) -> Figure:
         best = candidates[candidates.search == one].groupby("generation").best.first()
         path.plot(
             best.index + shift[one], best, drawstyle="steps-post", color=CYCLE[i % 5], linestyle=LINES[i % 5],
-            marker=MARKERS[i % 5], label="best so far of each search" if i == 0 else None,
+            marker=MARKERS[i % 5],
         )  # fmt: skip
         places.plot(
             [SPACE[name].place(chosen.loc[one, name]) for name in NAMES],
             [row + shift[one] for row in range(len(NAMES))],
             linestyle="", marker=MARKERS[i % 5], color=CYCLE[i % 5], label=f"search {one}",
         )  # fmt: skip
+    path.plot([], [], color=GRAY, drawstyle="steps-post", label="best so far of each search")
     path.axhline(1.0, color=BLACK, linewidth=1.2, linestyle=(0, (1, 1)), label="demo's settings")
     path.set(
         xlabel="generation", ylabel="validation error /\nthat of the demo's settings",
-        yscale="log", ylim=(None, 11.0),
+        yscale="log", ylim=(None, 11.0), title="candidates",
     )  # fmt: skip
     path.minorticks_off()
     path.legend(fontsize=6, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))

@@ -56,9 +56,11 @@ def predictions(
 ) -> Float[np.ndarray, "runs tasks len(after) 50"]:
     """Return the learner's curve on the 50 grid points after each of the given numbers of steps.
 
-    The tasks are adapted side by side, as a stack of R · T. Numbers that do not rise are an `InputError`.
+    The tasks are adapted side by side, as a stack of R · T. Numbers that do not rise from 0 or more, or none,
+    are an `InputError`.
     """
-    require(list(after) == sorted(set(after)), f"after is {after}; give numbers of steps that rise")
+    rising = len(after) > 0 and list(after) == sorted(set(after)) and min(after) >= 0
+    require(rising, f"after is {after}; give numbers of steps that rise, none below 0")
     like = next(iter(phi.values()))
     runs = len(like)
     size = max(1, side_by_side(mlp_footprint(select(phi, slice(0, 1)), len(grid())), like.device) // runs)

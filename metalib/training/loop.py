@@ -7,6 +7,7 @@ they share the shape of the inner loop. A run alone is a stack of one.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -75,9 +76,8 @@ class Trained:
 
 def require_device_name(name: str) -> None:
     """Raise `InputError` unless `name` could be a device: "cpu", "cuda" or "cuda:i"."""
-    kind, _, number = name.partition(":")
-    known = kind in WORKING_SET and (not number or number.isdecimal())
-    require(known, f"device is {name!r}; it can be {', '.join(WORKING_SET)} or, for example, cuda:1")
+    known = name in WORKING_SET or re.fullmatch(r"cuda:(0|[1-9][0-9]*)", name)
+    require(bool(known), f"device is {name!r}; it can be {', '.join(WORKING_SET)} or, for example, cuda:1")
 
 
 def choose_device(name: str) -> torch.device:

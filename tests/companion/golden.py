@@ -18,6 +18,7 @@ from companion.fewshot.methods import RecordFineTuning
 from companion.fewshot.pretraining import Pretraining
 from companion.fewshot.scores import LearningCurve, RecordAccuracy, Scoring
 from companion.fewshot.table1 import RecordEachShot
+from companion.fewshot.table1_methods import RecordEachFineTuning
 from companion.implicit.training import ImplicitConfig
 from companion.inner_gradients.settings import RecordCurve
 from companion.inner_gradients.spectra import RecordSpectra, WatchCurvature
@@ -156,6 +157,9 @@ NUMBERS = {
     "RecordAdaptation": lambda: of_record(RecordAdaptation(2, gradient_steps=2), Sine(), RUN),
     "RecordCurve": lambda: of_record(RecordCurve(SCORING), tasks()),
     "RecordEachShot": lambda: of_record(RecordEachShot((SCORING,)), tasks()),
+    "RecordEachFineTuning": lambda: of_record(
+        RecordEachFineTuning(tasks(), (SCORING, replace(SCORING, shots=(2,)))), Pretraining(pool(), 5), SGD
+    ),
     "RecordFineTuning": lambda: of_record(RecordFineTuning(tasks(), SCORING), Pretraining(pool(), 5), SGD),
     "RecordClients": lambda: of_record(
         RecordClients(2), Upright(pool(), filters=4), replace(RUN, alpha=0.01)
@@ -279,6 +283,10 @@ GOLDEN = {
     "RecordEachShot": (
         1,
         [0, 11.87359, 2.374718, 4.749437, 67.49437, 0, 0, 0, 6, 29.9306, 26.26016, 0.04000314],
+    ),
+    "RecordEachFineTuning": (
+        1,
+        [0, 9.856251, 2.868459, 3.942501, 53.12295, 21.06411, 0, 0, 6, 114.5879, 115.3734, 0.07646642],
     ),
     "RecordFineTuning": (
         1,

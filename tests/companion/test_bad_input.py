@@ -57,6 +57,8 @@ TRAIN = [
     ("--device tpu", "--device is 'tpu'; it can be cpu, cuda"),
     ("--device cpu:1", "--device is 'cpu:1'"),
     ("--device cuda:٣", "--device is 'cuda:"),
+    ("--device cuda:01", "--device is 'cuda:01'"),
+    ("--device cuda:", "--device is 'cuda:'"),
     ("--results ", "--results is empty; name a folder, such as runs"),
     *(
         (f"--{name} {text}", f"--{name} is '{text}'; write a whole number, such as 5")

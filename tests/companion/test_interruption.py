@@ -3,15 +3,20 @@
 import itertools
 import os
 import time
+from dataclasses import dataclass
 
 import pytest
 from filelock import FileLock
 
 from companion.__main__ import main
+from companion.budgets import Budget
 from companion.running import estimates, runner, unfinished
+from companion.running.experiment import Experiment, Unit
 from companion.running.request import requested
 from companion.running.unfinished import Log, alone, how_far
 from metalib.errors import WorkerError
+from metalib.tasks.sine import Sine
+from metalib.training import TrainingConfig
 from tests.companion.running.sweep import SWEEP, RecordLoss
 
 WORK = ".unfinished/sweep-smoke"
@@ -131,6 +136,33 @@ def test_the_duration_of_a_dry_run_is_that_of_its_units_shared_among_jobs(tmp_pa
     monkeypatch.setattr(estimates, "_measured", lambda asked, unit: 60.0)
     asked = requested(SWEEP, "smoke", (0,), "cpu", tmp_path)
     assert [estimates.seconds(asked, asked.units, jobs) for jobs in (1, 3, 100)] == [360.0, 120.0, 60.0]
+
+
+@dataclass(frozen=True)
+class ScoredForHours:
+    """Takes a twentieth of a second for a task, of a million inner steps as it says."""
+
+    tasks: int
+
+    @property
+    def inner_steps(self):
+        return self.tasks * 10**6
+
+    def as_dict(self):
+        return {"kind": "ScoredForHours", "tasks": self.tasks}
+
+    def __call__(self, family, trained, checkpoint=None, callback=None):
+        time.sleep(0.05 * self.tasks)
+
+
+def test_a_dry_run_times_scoring_by_itself_and_not_by_steps_of_training(tmp_path):
+    def units(budget, seeds):
+        record = ScoredForHours(budget.evaluation_tasks)
+        return (Unit("one", Sine(), (TrainingConfig(iterations=1, tasks=1, k=1),), record),)
+
+    scored = Experiment("scored", "a test", {"smoke": Budget(1, 1_000)}, units)
+    asked = requested(scored, "smoke", (0,), "cpu", tmp_path)
+    assert 50 <= estimates.seconds(asked, asked.units, 1) < 500
 
 
 def test_a_dry_run_where_the_result_is_there_says_so(tmp_path):

@@ -278,3 +278,13 @@ def test_single_units_may_be_made_one_after_the_other_in_one_place(tmp_path):
     folder = sine_sweep(tmp_path)
     for units in (["serial"], ["batched-same-steps"], []):
         assert remaking.remake(folder, tmp_path / "again", units)
+
+
+def test_rerun_under_torchrun_is_refused_before_anything_is_computed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "of torchrun")
+    monkeypatch.setattr(sys, "argv", ["companion", "rerun", str(tmp_path), "--results", str(tmp_path / "r")])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert "rerun is not spread over processes; start it without torchrun" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()

@@ -70,6 +70,17 @@ def test_weights_per_run_combine_every_run_by_its_own():
 
 
 @pytest.mark.parametrize("optimizer", [SGD(ALPHA), Adam(1e-3)])
+def test_of_some_runs_of_a_stack_each_keeps_its_own_weights(optimizer):
+    losses, phi = sine_losses(3, runs=3)
+    t = inner_loop(losses, phi, optimizer)
+    rows, some = torch.arange(9.0, dtype=torch.float64).view(3, 3), slice(1, 3)
+    for combine in (combination, combination_of_displacements):
+        found = combine(t, rows, some)
+        assert len(next(iter(found.values()))) == 2
+        assert relative_error(found, select(combine(t, rows), some)) < EXACT
+
+
+@pytest.mark.parametrize("optimizer", [SGD(ALPHA), Adam(1e-3)])
 def test_reptiles_displacements_add_up_to_the_whole_way(optimizer):
     losses, phi = sine_losses(5)
     t = inner_loop(losses, phi, optimizer)

@@ -1,6 +1,8 @@
 """Arrays with a header: whole, the right ones, or refused."""
 
 import errno
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,3 +48,19 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
         save_arrays(tmp_path / "results", {"x": np.ones(3)}, {})
     assert (tmp_path / "results" / "table.csv").read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+def test_an_interruption_right_after_the_move_is_told_as_one_and_what_is_new_stays(tmp_path, monkeypatch):
+    target, made, move = tmp_path / "result", tmp_path / "made", Path.replace
+    for folder, name in ((target, "old"), (made, "new")):
+        folder.mkdir()
+        (folder / name).touch()
+
+    def move_and_interrupt(path, to):
+        move(path, to)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", move_and_interrupt)
+    with pytest.raises(KeyboardInterrupt), store.written_beside(target) as new:
+        shutil.copytree(made, new)
+    assert [path.name for path in target.iterdir()] == ["new"]

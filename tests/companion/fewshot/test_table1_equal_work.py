@@ -81,3 +81,13 @@ def test_the_table_has_all_methods_and_leaves_out_none_that_ran():
     ran = compared[compared.seeds > 0]
     assert set(ran.algorithm) == set(FORESEEN)
     assert (ran.seeds == 3).all()
+
+
+def test_what_the_networks_reach_has_an_interval_over_tasks_even_from_one_seed():
+    reached = table1_equal_work.test_accuracy(made_up(FORESEEN, seeds=1))
+    assert len(reached) == len(FORESEEN) * 2 * 2
+    of_maml = reached.query("algorithm == 'maml' and shots == 5 and mode == 'inductive'").iloc[0]
+    assert of_maml["mean"] == FORESEEN["maml"] + 10
+    assert (
+        of_maml.high - of_maml["mean"] == of_maml["mean"] - of_maml.low == pytest.approx(1.96 * 0.5, rel=1e-3)
+    )

@@ -137,6 +137,36 @@ def test_where_seeds_would_be_trained_side_by_side_only_the_new_ones_are(tmp_pat
     assert load_result(tmp_path / "small" / "smoke").provenance["config"]["seeds"] == [0, 1, 2]
 
 
+def as_one(record: Recorded, interrupted_by: str = "") -> Experiment:
+    """All seeds in one unit, whose name says none of them; one of both units may be interrupted."""
+
+    class Kept(Recorded):
+        def __call__(self, family, trained):
+            if family.activation == interrupted_by:
+                raise KeyboardInterrupt
+            rows = pd.DataFrame({"loss": trained.history.loss_before})
+            return Result({"rows": rows})
+
+    def units(budget: Budget, seeds: tuple[int, ...]) -> tuple[Unit, ...]:
+        configs = tuple(TrainingConfig(seed=seed, iterations=budget.iterations) for seed in seeds)
+        return tuple(Unit(name, Sine(activation=name), configs, Kept()) for name in ("tanh", "relu"))
+
+    return replace(experiment(record), units=units)
+
+
+def test_asking_for_a_result_that_is_there_keeps_the_work_on_other_seeds_of_the_same_units(tmp_path):
+    runner.run(as_one(Recorded()), "smoke", seeds=(0,), results=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(as_one(Recorded(), "relu"), "smoke", seeds=(5,), results=tmp_path, again=True)
+    unfinished = tmp_path / ".unfinished" / "small-smoke"
+    before = sorted(path.name for path in unfinished.iterdir())
+    assert {"tanh", "relu.npz"} <= set(before)
+    runner.run(as_one(Recorded()), "smoke", seeds=(0,), results=tmp_path)
+    assert sorted(path.name for path in unfinished.iterdir()) == before
+    runner.run(as_one(Recorded()), "smoke", seeds=(5,), results=tmp_path, again=True)
+    assert not unfinished.exists()
+
+
 def test_a_dry_run_says_that_a_damaged_result_cannot_be_added_to(tmp_path):
     runner.run(experiment(Recorded()), "smoke", seeds=(0,), results=tmp_path)
     (tmp_path / "small" / "smoke" / "rows.csv").write_text("unit,loss\n")
@@ -181,3 +211,10 @@ def test_a_part_made_elsewhere_keeps_its_own_environment(at_once):
     each = {name: {"device": name} for name in result.provenance["training_seconds"]}
     mixed = replace(result, provenance={**result.provenance, "environment": each})
     assert part(mixed, unit).provenance["environment"] == {"device": unit.name}
+
+
+def test_what_a_killed_process_was_writing_of_the_result_is_removed(tmp_path):
+    half = tmp_path / "small" / ".smoke.1a2b3c" / "smoke"
+    half.mkdir(parents=True)
+    runner.run(experiment(Recorded()), "smoke", results=tmp_path)
+    assert [path.name for path in (tmp_path / "small").iterdir()] == ["smoke"]

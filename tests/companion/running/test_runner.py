@@ -260,6 +260,7 @@ def test_what_ranks_cannot_share_is_refused_before_anything_is_trained(tmp_path)
         ({"seeds": ()}, "seeds is empty"),
         ({"seeds": (1, 1)}, r"seeds \[1, 1\] repeat themselves"),
         ({"device": "cuda:99"}, "device is 'cuda:99'; this machine has cpu"),
+        ({"device": "cuda:", "scheduler": "tcp://127.0.0.1:1"}, "device is 'cuda:'; it can be cpu, cuda or"),
     ],
 )
 def test_bad_requests_fail_before_anything_is_written(tmp_path, arguments, message):

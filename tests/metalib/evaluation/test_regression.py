@@ -58,7 +58,7 @@ def test_the_error_is_taken_only_where_it_is_asked_for():
     np.testing.assert_allclose(errors[..., 2], expected)
 
 
-@pytest.mark.parametrize("after", [(10, 1), (1, 1)])
+@pytest.mark.parametrize("after", [(10, 1), (1, 1), (-1, 1), ()])
 def test_numbers_of_steps_that_do_not_rise_are_an_error(after):
     with pytest.raises(InputError, match="give numbers of steps that rise"):
         predictions(FAMILY.model, two_runs(), sample_support(0, 2), ALPHA, after)

@@ -1,7 +1,6 @@
 """The stacked networks against a literal one made of torch.nn modules."""
 
 from dataclasses import replace
-from statistics import median
 
 import pytest
 import torch
@@ -222,14 +221,17 @@ def third_gradient(family: FewShot, seed: int, dtype: str) -> Params:
 
 
 def test_roundoff_does_not_drown_the_gradients_of_drawings_on_blank_paper():
-    """Most positions of a channel are alike there: a sum of one after the other rounds badly; ReLUs flip."""
+    """Most positions of a channel are alike there: a sum of one after the other rounds badly; ReLUs flip.
+
+    One that flips by chance hides the rest, in a third of the draws; with PyTorch's own sums, in nine of ten.
+    """
     family = FewShot(glyphs(), ways=5, shots=15, batch=25, scheme="disjoint")
-    errors = []
-    for seed in range(9):
+    close = 0
+    for seed in range(25):
         double = third_gradient(family, seed, "float64")
         rounded = subtract(third_gradient(family, seed, "float32"), double)
-        errors.append(float(norm(rounded) / norm(double)))
-    assert median(errors) < 10 * FLOAT32
+        close += float(norm(rounded) / norm(double)) < 10 * FLOAT32
+    assert close >= 8
 
 
 def test_a_hessian_vector_product_of_batch_norm_costs_three_passes_of_its_kernel(monkeypatch):
