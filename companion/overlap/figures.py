@@ -32,8 +32,8 @@ def sweep(
     """
     canvas, (axes,) = figure(height=3.0)
     axes.set_xscale(scale)
-    looks = zip(labels.items(), CYCLE, LINES, MARKERS, (-3, -1, 1, 3), strict=False)
-    for (method, label), color, line, marker, shift in looks:
+    looks = zip(labels.items(), CYCLE, LINES, MARKERS, strict=False)
+    for i, ((method, label), color, line, marker) in enumerate(looks):
         chosen = summary[summary.method == method].sort_values("value")
         if chosen.empty:
             continue
@@ -42,7 +42,7 @@ def sweep(
             chosen.value, chosen["mean"], yerr=errors, color=color, linestyle=line, marker=marker,
             capsize=2, label=label,
         )  # fmt: skip
-        move_aside(canvas, drawn.get_children(), shift)
+        move_aside(canvas, drawn.get_children(), 2 * i - 3)
     values = sorted(summary.value.unique())
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.minorticks_off()
