@@ -51,7 +51,7 @@ class _OfDataBackward(Function):
         ctx.save_for_backward(x)
         ctx.how = how
         rest = (*how[:3], False, (0, 0), how[3], (False, True, False))
-        # By bias it is a plain sum, which the kernel would take the longer half of its time for.
+        # By bias it is a plain sum, which the kernel would take a quarter to half of its time for.
         return torch.ops.aten.convolution_backward(g, x, kernel, None, *rest)[1], g.sum((0, 2, 3))
 
     @staticmethod
