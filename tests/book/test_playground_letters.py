@@ -132,7 +132,7 @@ def test_loss_and_gradient_are_those_of_the_library(mathematics, stored, ways, s
 def test_logits_after_learning_are_those_of_the_library(
     mathematics, stored, kernel, dtype, steps, tolerance, draws
 ):
-    """In single precision a ReLU flips by chance in a quarter of the draws: the closest counts."""
+    """In single precision a ReLU flips by chance in a quarter of the draws: two of six must agree."""
     ways = 5
     phi, second = (narrowed(part, ways, dtype) for part in stored)
     state = State(mathematics.evaluate("lettersWeights.steps"), {"first": phi, "second": second})
@@ -150,7 +150,7 @@ def test_logits_after_learning_are_those_of_the_library(
         )
         seen = torch.tensor(seen, dtype=torch.float64).view(-1, ways)
         apart.append((seen - expected.double()).abs().max().item())
-    assert min(apart) < tolerance, apart
+    assert sum(one < tolerance for one in apart) >= min(2, draws), apart
 
 
 def test_web_assembly_multiplies_as_javascript_does(mathematics):

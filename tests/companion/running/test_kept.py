@@ -137,7 +137,7 @@ def test_where_seeds_would_be_trained_side_by_side_only_the_new_ones_are(tmp_pat
     assert load_result(tmp_path / "small" / "smoke").provenance["config"]["seeds"] == [0, 1, 2]
 
 
-def as_one(record: Recorded, interrupted_by: str = "") -> Experiment:
+def as_one(interrupted_by: str = "") -> Experiment:
     """All seeds in one unit, whose name says none of them; one of both units may be interrupted."""
 
     class Kept(Recorded):
@@ -151,19 +151,19 @@ def as_one(record: Recorded, interrupted_by: str = "") -> Experiment:
         configs = tuple(TrainingConfig(seed=seed, iterations=budget.iterations) for seed in seeds)
         return tuple(Unit(name, Sine(activation=name), configs, Kept()) for name in ("tanh", "relu"))
 
-    return replace(experiment(record), units=units)
+    return replace(experiment(Recorded()), units=units)
 
 
 def test_asking_for_a_result_that_is_there_keeps_the_work_on_other_seeds_of_the_same_units(tmp_path):
-    runner.run(as_one(Recorded()), "smoke", seeds=(0,), results=tmp_path)
+    runner.run(as_one(), "smoke", seeds=(0,), results=tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        runner.run(as_one(Recorded(), "relu"), "smoke", seeds=(5,), results=tmp_path, again=True)
+        runner.run(as_one("relu"), "smoke", seeds=(5,), results=tmp_path, again=True)
     unfinished = tmp_path / ".unfinished" / "small-smoke"
     before = sorted(path.name for path in unfinished.iterdir())
     assert {"tanh", "relu.npz"} <= set(before)
-    runner.run(as_one(Recorded()), "smoke", seeds=(0,), results=tmp_path)
+    runner.run(as_one(), "smoke", seeds=(0,), results=tmp_path)
     assert sorted(path.name for path in unfinished.iterdir()) == before
-    runner.run(as_one(Recorded()), "smoke", seeds=(5,), results=tmp_path, again=True)
+    runner.run(as_one(), "smoke", seeds=(5,), results=tmp_path, again=True)
     assert not unfinished.exists()
 
 
