@@ -62,8 +62,8 @@ def recipe(config: Any, experiment: Experiment[Any] | None = None) -> Recipe:
         experiment: the one that it names; looked up if `None`.
 
     Raises:
-        StoreError: if it is no such entry, or other code, other data or other settings of today would
-            make something else of it.
+        InputError: if it names no experiment of today.
+        StoreError: if it is no such entry, or other code, data or settings of today would make another.
     """
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise StoreError("the provenance does not say what made its result, or an earlier version wrote it")

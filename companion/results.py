@@ -56,6 +56,9 @@ def save_result(folder: Path, result: Result) -> None:
     """Write a result into its own folder, all or nothing: one CSV per table, arrays, provenance.
 
     The provenance lists the columns of every table and the SHA-256 of every file, and ends in that of itself.
+
+    Raises:
+        StoreError: if the disk does not take it; what was there before stays.
     """
     with written_beside(folder) as temporary:
         temporary.mkdir()

@@ -111,7 +111,7 @@ def note_lost(axes: Axes, row: pd.Series, place: tuple[float, float]) -> None:
     """Write beside a mean how many seeds it comes from, if runs diverged: without them it flatters.
 
     Args:
-        axes: where the mean is sampled.
+        axes: where the mean is drawn.
         row: its `seeds` and how many `diverged`.
         place: its coordinates.
     """

@@ -85,7 +85,7 @@ def maml(trajectory: Trajectory) -> Params:
     """Return ∂L_k(φ_k)/∂φ_1 = (I − α L''_1(φ_1)) … (I − α L''_{k−1}(φ_{k−1})) g_k.
 
     The product is applied from the right: v ← g_k, then v ← v − α L''_j(φ_j) v for j = k−1, …, 1,
-    one Hessian-vector product each. The trajectory must come from plain SGD.
+    one Hessian-vector product each. Steps of another optimizer than plain SGD are an `InputError`.
 
     Source: Nichol et al. 2018, Eqs. 17–21.
     """

@@ -52,7 +52,7 @@ class Method:
 
     Attributes:
         name: what configurations call it.
-        look: what readers call it, and how its curves are sampled.
+        look: what readers call it, and how its curves are drawn.
         gradient: maps a trajectory to the meta-gradient.
         displacement: maps a trajectory and the chosen runs of it to what training moves φ against: α times
             the meta-gradient under SGD, its counterpart in displacements φ_i − φ_{i+1} under others.
@@ -75,7 +75,7 @@ def weighted(name: str, look: Look, weights: Callable[[int], Weights]) -> Method
 
     Args:
         name: what configurations call it.
-        look: what readers call it, and how its curves are sampled.
+        look: what readers call it, and how its curves are drawn.
         weights: maps k to c_1 … c_k.
     """
     return Method(
@@ -122,7 +122,7 @@ COMBINATION = "combination"
 
 
 def find(name: str, weights: Weights = ()) -> Method:
-    """Return the method of that name; "combination" is made from its weights c_1 … c_k."""
+    """Return the method of that name, a KeyError if there is none; "combination" is made from c_1 … c_k."""
     if name == COMBINATION:
         return weighted(name, Look("Σ cᵢ gᵢ", BLUE, "-", "o"), partial(_given, weights))
     return METHODS[name]

@@ -31,7 +31,7 @@ from metalib.training import Trained, TrainingConfig
 MEASURES = ("cos avg_grad", "cos inner", "inner product", "agreement")
 ALGORITHMS = ("reptile", "fomaml", "maml", "joint")
 SEEDS = (2, 3, 4, 5, 6)
-"""For `--seeds`."""
+"""Of the runs, unless others are asked for; none had been looked at before."""
 
 
 @cache

@@ -31,6 +31,9 @@ def reused_minibatches(problem: Problem, k: int, alpha: float) -> pd.DataFrame:
     Returns:
         Rows fresh and reused; for each candidate (AvgGradInner, ½∇E‖ḡ‖²) the recovered coefficient
         −(…)/α of the second direction and the part of E[g_k − g_1] that it leaves unexplained.
+
+    Raises:
+        InputError: if k is larger than the pool.
     """
     pool, phi = problem.pool, problem.phi
     require(k <= pool.minibatches, f"k is {k}; fresh minibatches are at most {pool.minibatches}")
@@ -66,6 +69,9 @@ def plain_sgd(problem: Problem, alpha: float) -> pd.DataFrame:
         A row per way of stepping: the measured coefficients of the mean gradient (k predicted) and of
         the Hessian term that belongs to it (½k(k−1) predicted), and that term's cosine with the AvgGradInner
         of different minibatches.
+
+    Raises:
+        InputError: if the pool holds several tasks.
     """
     pool, phi = problem.pool, problem.phi
     require(pool.tasks == 1, f"the pool holds {pool.tasks} tasks; plain SGD is measured on one")

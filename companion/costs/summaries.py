@@ -113,7 +113,11 @@ class Evidence:
         return self.scores(algorithm, minibatches, k, steps).mse.to_numpy()
 
     def scores(self, algorithm: str, minibatches: str, k: int, steps: int = 10) -> pd.DataFrame:
-        """Return the rows of the same errors, by seed, with their standard errors over tasks."""
+        """Return the rows of the same errors, by seed, with their standard errors over tasks.
+
+        Raises:
+            InputError: if no such run is stored.
+        """
         rows = self.runs.tables["adaptation"]
         chosen = rows[
             (rows.algorithm == algorithm)

@@ -101,6 +101,9 @@ def meta_gradients(family: Sine, phi: Params, k: int, tasks: int, seed: int) -> 
         k: inner steps.
         tasks: sine waves, at most `BLOCK`.
         seed: decides them.
+
+    Raises:
+        InputError: if `tasks` is not between 1 and `BLOCK`.
     """
     require(1 <= tasks <= BLOCK, f"tasks is {tasks}; choose 1 to {BLOCK}")
     sampled = family.sample(seed, 0, 1, 2 * k)

@@ -68,6 +68,9 @@ def ways(losses: Sequence[Loss], phi: Params, alpha: float, strength: float) -> 
         phi: φ_1, a stack of one.
         alpha: α.
         strength: λ of implicit MAML.
+
+    Raises:
+        InputError: if there is no loss.
     """
     require(len(losses) >= 1, "there is no loss; give k >= 1")
     return {

@@ -126,6 +126,9 @@ def flow_orders(problem: Problem, alphas: Sequence[float]) -> tuple[float, float
     Args:
         problem: quadratic losses; its pool holds the k minibatches of an epoch.
         alphas: step sizes to fit the order over.
+
+    Raises:
+        InputError: if the losses have no closed form.
     """
     pool, phi = problem.pool, problem.phi
     gaps: dict[bool, list[float]] = {False: [], True: []}

@@ -42,7 +42,11 @@ class Problem:
     alpha: float
 
     def losses(self, k: int) -> list[StackedLoss]:
-        """Return L_1 … L_k: the first k minibatches of the first task, stacks of one."""
+        """Return L_1 … L_k: the first k minibatches of the first task, stacks of one.
+
+        Raises:
+            InputError: if k is larger than the pool.
+        """
         count = self.pool.minibatches
         require(k <= count, f"k is {k}; the pool of '{self.name}' holds {count} minibatches per task")
         return [self.pool.losses.select(slice(i, i + 1)) for i in range(k)]

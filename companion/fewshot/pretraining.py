@@ -31,6 +31,9 @@ class Pretraining:
     Attributes:
         pool: the classes and their images.
         batch: images per minibatch, of any training classes.
+
+    Raises:
+        InputError: if the batch holds fewer than 2 images.
     """
 
     pool: ClassPool

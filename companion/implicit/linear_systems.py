@@ -114,7 +114,7 @@ def conjugate_gradients(
     # The residual of the recursion falls on where roundoff has long stopped the true one.
     left = norm_per_run(subtract(b, damped(x)))
     size = norm_per_run(b)
-    return Solution(x, steps, torch.where(size > 0, left / size, 0.0), bent)
+    return Solution(x, steps, torch.where(size == 0, 0.0, left / size), bent)
 
 
 def require_stack(a: Params, name: str) -> None:

@@ -72,6 +72,9 @@ def first_uphill(curve: Filter, until: float = 2.0, points: int = 20_001) -> flo
         until: the inner loop itself diverges above x = 2.
         points: at which it is looked at; the zero between two of them is found by interpolation.
 
+    Raises:
+        InputError: if the filter is negative at 0.
+
     >>> first_uphill(lambda x: combination_filter((-1.0, 2.0), x))
     0.5
     """
@@ -86,7 +89,7 @@ def first_uphill(curve: Filter, until: float = 2.0, points: int = 20_001) -> flo
 
 
 def filters() -> dict[str, Filter]:
-    """Return the filter of every curve of `weights`, by its name, and of the sum of two and of four."""
+    """Return the filter of every curve of `weights`, by its name; and of sum and last of two and four."""
     named: dict[str, Filter] = {
         curve.name: lambda x, c=curve.weights: combination_filter(c, x)  # type: ignore[misc]
         for curve in CURVES

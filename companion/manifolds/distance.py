@@ -71,6 +71,9 @@ def iterate(
         order: which task each step uses.
         epsilons: ε of each step.
 
+    Raises:
+        InputError: if there is not one ε per step.
+
     Source: Nichol et al. 2018, Algorithm 1; with projections, Eq. 47 and Fig. 2.
     """
     require(

@@ -28,6 +28,9 @@ class Affine:
     Attributes:
         matrix: A, shape [m, d], of full row rank.
         target: b, shape [m].
+
+    Raises:
+        InputError: if A is not of full row rank.
     """
 
     matrix: Float[Tensor, "m d"]

@@ -88,6 +88,9 @@ class PartlySeen(FewShot):
     Attributes:
         seen: the share of the last minibatch that comes from the others, 0 to 1.
         rescaled: whether the gradient on it gets the length of one on new images alone.
+
+    Raises:
+        InputError: if the share lies outside [0, 1], the scheme is not "disjoint", or as `FewShot`.
     """
 
     seen: float = 0.0
@@ -106,6 +109,9 @@ class PartlySeen(FewShot):
         Returns:
             `image` and `label` of shape [BLOCK, tasks, steps, batch]; if rescaled, also what an all new last
             minibatch holds, under names that begin with `OTHER`, and −1 at all earlier steps.
+
+        Raises:
+            InputError: if more images are to be seen again than there are, or as `FewShot.sample`.
         """
         drawn = super().sample(seed, block, tasks, steps)
         count = round(self.seen * self.batch)

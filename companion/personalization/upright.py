@@ -41,6 +41,9 @@ class Upright:
             (McMahan et al. 2017, Eq. 1), or as often as any other.
         batch: drawings per minibatch.
         filters: feature maps per layer of the Omniglot network; 64 in the paper.
+
+    Raises:
+        InputError: if the pool is without quarter turns, or the batch holds fewer than 2 images.
     """
 
     pool: ClassPool

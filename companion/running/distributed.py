@@ -99,7 +99,11 @@ class Ranks(Share):
 
     @contextmanager
     def reported(self) -> Iterator[None]:
-        """Let an error of the block say which rank is lost, and what to do."""
+        """Let an error of the block say which rank is lost, and what to do.
+
+        Raises:
+            WorkerError: if the block raises a RuntimeError, as when a rank is lost.
+        """
         try:
             yield
         except RuntimeError as error:

@@ -137,6 +137,9 @@ class Experiment(Generic[B]):
             finite; "raise" where it is an error.
         compile: whether to compile the outer step, one of `compiled.MODES`; decides no digit that counts.
         seeds: what to run if nothing else is asked for.
+
+    Raises:
+        InputError: if `compile` is none of the modes.
     """
 
     name: str

@@ -64,11 +64,13 @@ def run(
             records and keeps everything; what the others return is empty.
 
     Raises:
-        InputError: if the budget is unknown, a seed is given twice, the device is not there, the work cannot
-            fit in memory, or no scheduler with workers answers.
-        WorkerError: if worker processes were killed.
-        DivergenceError: if a run diverges.
-        StoreError: if a stored file is damaged, or belongs to another configuration or to other code.
+        InputError: if the budget is unknown, `seeds` is empty, one is given twice or out of range, `jobs` is
+            below 1 or, like a scheduler, given with `ranks`, these cannot share the tasks, the device is not
+            there, the work cannot fit in memory, or no scheduler with workers answers.
+        WorkerError: if a worker process, a rank or the scheduler is lost.
+        DivergenceError: if a run diverges, unless the experiment records it.
+        StoreError: if a stored file is damaged, belongs to another configuration or to other code, or cannot
+            be written.
     """
     require(
         ranks.size == 1 or (jobs == 1 and not scheduler),

@@ -61,6 +61,9 @@ class Training:
             k: local steps between two averages; 1 is synchronous SGD.
             overlapped: whether an average travels while the next k steps are taken; they then start from
                 weights that are one average behind.
+
+        Raises:
+            InputError: if k is below 1.
         """
         require(k >= 1, f"k is {k}; workers take at least 1 step")
         talk = link.all_reduce(workers, self.weights * self.bytes_per_weight)
@@ -82,6 +85,9 @@ def fit(collectives: pd.DataFrame) -> Link:
 
     Args:
         collectives: one row per measurement: `ranks` (at least 2), `bytes`, `seconds`.
+
+    Raises:
+        InputError: if the times do not grow with ranks and bytes.
     """
     ranks, seconds = collectives.ranks.to_numpy(), collectives.seconds.to_numpy()
     columns = [2 * np.ceil(np.log2(ranks)), 2 * (ranks - 1) / ranks * collectives["bytes"].to_numpy()]

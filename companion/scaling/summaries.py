@@ -128,9 +128,9 @@ def extrapolated() -> pd.DataFrame:
     """Return what the model says of `LARGE` on `WORKERS` workers, per link.
 
     Returns:
-        `link`; the `gigabytes` that a worker sends and receives per average; `synchronous`, the share of the
-        time in percent that workers compute if they average after every step; and the local steps `k` from
-        which on they compute nine tenths of the time: in float32, in int8, and overlapped.
+        `link`; the `seconds` that one average takes; `synchronous`, the share of the time in percent that
+        workers compute if they average after every step; and the local steps `k`, `k_int8`, `k_overlapped`
+        from which on they compute nine tenths of the time: in float32, in int8, and overlapped.
     """
     quarter = Training(LARGE.weights, LARGE.gradient_seconds, bytes_per_weight=1 + 4 / 1024)
     rows = []

@@ -68,6 +68,9 @@ class Range:
     def value(self, place: float) -> float:
         """Return low^(1 − u) high^u for a place u in [0, 1]; rounded if only whole numbers count.
 
+        Raises:
+            InputError: if the place lies outside [0, 1].
+
         >>> Range(0.25, 1.0).value(0.0), Range(1, 20, whole=True).value(0.5)
         (0.25, 4)
         """
@@ -76,7 +79,11 @@ class Range:
         return round(exact) if self.whole else min(max(exact, self.low), self.high)
 
     def place(self, value: float) -> float:
-        """Return the place u in [0, 1] of a value."""
+        """Return the place u in [0, 1] of a value.
+
+        Raises:
+            InputError: if it lies outside the range.
+        """
         inside = self.low <= value <= self.high
         require(inside, f"value is {value}; the range goes from {self.low} to {self.high}")
         return float(np.log(value / self.low) / np.log(self.high / self.low))
@@ -93,7 +100,11 @@ SPACE: Mapping[str, Range] = {
 
 
 def from_cube(point: Float[np.ndarray, " 5"]) -> Settings:
-    """Return the settings at a point of the unit cube."""
+    """Return the settings at a point of the unit cube.
+
+    Raises:
+        InputError: if the point lies outside the cube.
+    """
     values = {name: SPACE[name].value(float(u)) for name, u in zip(NAMES, point, strict=True)}
     return Settings(**values)  # type: ignore[arg-type]
 

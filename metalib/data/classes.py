@@ -44,7 +44,7 @@ class ClassPool:
         rotate_train: add the quarter turns of training classes as classes of their own.
         rotate_test: likewise for test classes.
         invert: turn pixels v into 1 − v.
-        digest: hash of the images, set by the constructor.
+        digest: hash of the images, and of the fixed split if there is one; set by the constructor.
     """
 
     name: str

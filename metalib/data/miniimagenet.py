@@ -47,7 +47,7 @@ def miniimagenet(source: Path | str | None = None, *, test: str = "test", comple
             will do; those of another size are resized by nearest neighbor, as in the authors' code.
 
     Raises:
-        InputError: if no copy is named and none is in the cache, or it is not there or holds no known layout.
+        InputError: if `test` is neither, no copy is named or in the cache, or it is not there or laid out so.
         StoreError: if the copy is not the complete one, an image is missing or damaged, a class has another
             number of images than the first, or the cache cannot be written. Nothing is half-cached.
     """

@@ -1,4 +1,4 @@
-"""Omniglot (Lake, Salakhutdinov and Tenenbaum 2015): 1,623 characters, each sampled by 20 people.
+"""Omniglot (Lake, Salakhutdinov and Tenenbaum 2015): 1,623 characters, each drawn by 20 people.
 
 The drawings come from the official archives, downloaded once, or from a copy named by an option or
 by the environment variable METALIB_OMNIGLOT: a folder that holds the two archives or the two folders
@@ -67,7 +67,7 @@ def omniglot(
         invert: ink 1, paper 0, as Finn et al. (2017) have it.
 
     Raises:
-        InputError: if `source` is not there or does not hold Omniglot.
+        InputError: if the split is unknown, or `source` is not there or does not hold Omniglot.
         StoreError: if the download fails, the drawings are damaged or not Omniglot's, or the cache
             cannot be written. Nothing is half-cached: the next attempt starts clean.
     """

@@ -74,7 +74,7 @@ def sample_episodes(
         rng: what to sample with; by default seed, side and shots decide the tasks.
 
     Raises:
-        InputError: if the pool has too few classes or images, or a number is too small.
+        InputError: if the pool has too few classes or images, a number is too small, or `classes` is neither.
 
     Source: Nichol et al. 2018, section 6.1; the authors' code draws 10,000 tasks.
     """

@@ -165,7 +165,7 @@ def sample_support(
     """Draw evaluation tasks, each with p points x ~ U(interval) (Nichol et al. 2018, section 4).
 
     Raises:
-        InputError: if `points` is not between 1 and 50, the number of points the curve is scored on.
+        InputError: if `points` is not between 1 and 50, the size of the grid, or there is no task.
     """
     require_points(points)
     require(tasks >= 1, f"tasks is {tasks}; evaluate on at least one task")

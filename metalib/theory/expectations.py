@@ -67,7 +67,7 @@ class Pool:
         There are T·N^k of them with replacement and T·N!/(N−k)! without.
 
         Raises:
-            InputError: if k different minibatches are asked of fewer.
+            InputError: if k is below 1, or k different minibatches are asked of fewer.
         """
         self._require_enough(k, replacement)
         numbers = range(self.minibatches)

@@ -124,7 +124,7 @@ def fit_coefficients(g: Params, avg_grad: Params, avg_grad_inner: Params) -> Coe
     """Recover by least squares how much of AvgGrad and of AvgGradInner is in g.
 
     Args:
-        g: one vector, or a stack of R of them.
+        g: a stack of R vectors.
         avg_grad: AvgGrad, a stack of one.
         avg_grad_inner: AvgGradInner, a stack of one.
 

@@ -83,8 +83,8 @@ def load(path: Path | None, identity: str, expected: Expected, share: Share = AL
         share: the part of the tasks that this process trains; the first reads for all.
 
     Raises:
-        StoreError: if it is damaged, of another version of metalib, belongs to other runs, or holds what
-            these runs cannot have left.
+        StoreError: if it is damaged, of another version of metalib, of other runs or revised code, or holds
+            what these runs cannot have left.
     """
     stored = share.from_first(
         lambda: store.load_arrays(path, sealed=True) if path and path.exists() else None

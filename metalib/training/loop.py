@@ -129,7 +129,7 @@ def train(
         checkpoint: where to keep unfinished work. If the file exists, training goes on from it, and
             ends bit for bit where an uninterrupted training ends.
         monitor: what to measure after every block of outer iterations; nothing if `None`.
-        callback: called with the number of outer iterations taken so far, after every block of them.
+        callback: called with the number of outer iterations taken so far, at the start and after each block.
         on_divergence: "raise" an error when a run diverges, or "record" it and go on: its numbers are then
             not finite. Runs do not touch each other, so the rest of the stack is not affected.
         share: the part of every meta-batch that this process trains, if others train the rest. All return
@@ -138,9 +138,9 @@ def train(
             same numbers up to roundoff, so that checkpoints of both are the same runs'.
 
     Raises:
-        InputError: if the runs cannot share a stack, the device is not there, or `on_divergence` is neither.
+        InputError: if the runs cannot share a stack or fit in memory, or the device or a setting is unknown.
         DivergenceError: if a loss or a weight is no longer finite and `on_divergence` is "raise".
-        StoreError: if the checkpoint is damaged or belongs to other runs.
+        StoreError: if the checkpoint is damaged, belongs to other runs, or cannot be written.
 
     Source: Nichol et al. 2018, Algorithm 1 and Eq. 5.
     """

@@ -31,7 +31,7 @@ class Share:
         return slice(self.rank * part, (self.rank + 1) * part)
 
     def require_agreement(self, identity: str, tasks: int, carried: bool) -> None:
-        """Raise an error unless all parts have this `identity`, and can divide `tasks`."""
+        """Raise `InputError` unless all parts have this `identity`, and can divide `tasks`."""
 
     def from_first(self, read: Callable[[], T]) -> T:
         """Return what `read` returns to the process of the first part."""
