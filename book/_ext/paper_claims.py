@@ -24,7 +24,7 @@ LIST = "book/claims.yml"
 AMOUNTS = {
     "iterations": "outer iterations",
     "iterations_20_way": "outer iterations for 20-way",
-    "iterations_maml": "outer iterations for MAML",
+    "iterations_maml": "outer iterations for MAML and FOMAML",
     "evaluation_tasks_20_way": "evaluation tasks for 20-way",
     "population": "candidates each",
 }
@@ -117,7 +117,8 @@ def budget(root: Path, result: str) -> str:
     if not provenance.exists():
         raise InputError(f"{LIST} names the result {result}, which is not stored; name one of results/")
     config = json.loads(provenance.read_text())["config"]
-    amounts = [(name, n) for name, n in config["budget"].items() if isinstance(n, int)]
+    # What trains nothing has a budget of one iteration.
+    amounts = [(name, n) for name, n in config["budget"].items() if isinstance(n, int) and n > 1]
     words = [f"{n:,} {AMOUNTS.get(name, name.replace('_', ' '))}" for name, n in amounts]
     seeds = len(config["seeds"])
     return ", ".join([*words, f"{seeds} seed{'s' if seeds > 1 else ''}"])
