@@ -113,7 +113,7 @@ def expected(accuracy: pd.DataFrame, similar: float) -> pd.DataFrame:
         for shots, lead in ahead(accuracy, BASELINE, other).items()
     }
     short = {
-        f"{readers_name(cell.algorithm)} {cell.shots}-shot {cell.mode}": difference(
+        f"{readers_name(cell.algorithm)} {cell.shots}-shot {cell['mode']}": difference(
             (cell.ours, cell.over_tasks), (cell.paper, cell.paper_half_interval)
         )
         for _, cell in compare(accuracy).dropna(subset="paper").iterrows()

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 
+import nbformat
 import pytest
 
 from tests.book.sources import ROOT
@@ -81,27 +82,28 @@ def test_a_parameter_that_does_not_fit_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize(
-    ("default", "value", "fits"),
+    ("default", "value", "expected"),
     [
-        ("0.02", "1", True),
-        ("0.02", "1e-3", True),
-        ("0.02", "x", False),
-        ("0.02", "False", False),
-        ("(2, 3)", "(1, 5)", True),
-        ("(2, 3)", "()", True),
-        ("(2, 3)", "5", False),
-        ("(2, 3)", "('a',)", False),
-        ("(1e-3, 2e-5)", "(1, 0.5)", True),
+        ("0.02", "1", 1),
+        ("0.02", "1e-3", 1e-3),
+        ("0.02", "x", None),
+        ("0.02", "False", None),
+        ("(2, 3)", "(1, 5)", [1, 5]),
+        ("(2, 3)", "()", []),
+        ("(2, 3)", "5", None),
+        ("(2, 3)", "('a',)", None),
+        ("(1e-3, 2e-5)", "(1, 0.5)", [1, 0.5]),
         ("False", "True", True),
-        ("False", "1", False),
-        ("'cpu'", "cuda", True),
-        ("'runs'", "2026", True),
-        ("None", "anything", True),
+        ("False", "1", None),
+        ("'cpu'", "cuda", "cuda"),
+        ("'runs'", "2026", "2026"),
+        ("None", "anything", "anything"),
     ],
 )
-def test_a_value_is_of_the_kind_of_its_default(notebooks, default, value, fits):
-    if fits:
-        notebooks.fitting("x", value, default)
+def test_a_value_is_of_the_kind_of_its_default(notebooks, default, value, expected):
+    """Or refused, where nothing is expected."""
+    if expected is not None:
+        assert notebooks.fitting("x", value, default) == expected
         return
     with pytest.raises(SystemExit) as stopped:
         notebooks.fitting("x", value, default)
@@ -120,3 +122,15 @@ def test_a_value_is_of_the_kind_of_its_default(notebooks, default, value, fits):
 )
 def test_a_notebook_that_is_not_there_is_named(notebooks, monkeypatch, capsys, arguments, message):
     assert message in call(notebooks, monkeypatch, capsys, *arguments)
+
+
+def test_a_cell_that_fails_leaves_the_notebook_as_it_was(notebooks, monkeypatch, capsys, tmp_path):
+    cell = nbformat.v4.new_code_cell("from metalib.errors import InputError\nraise InputError('k is 0')")
+    path = tmp_path / "x.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=notebooks.METADATA), path)
+    before = path.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    line = call(notebooks, monkeypatch, capsys, "execute", path)
+    assert "failed in cell 1: k is 0; as far as it came it is in runs/failed-x.ipynb" in line
+    assert path.read_bytes() == before
+    assert (tmp_path / "runs" / "failed-x.ipynb").exists()

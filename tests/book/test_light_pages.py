@@ -1,19 +1,31 @@
 """What is taken out of the pages is what no page uses, and what is written is the same each time."""
 
 import doctest
+import importlib.util
+import re
+import sys
 from xml.etree import ElementTree
 
-import figure_citations
-import figure_downloads
 import light_pages
 import pytest
 from fontTools.ttLib import TTFont
 
+from tests.book.sources import ROOT
 
-@pytest.mark.parametrize(
-    "module", [light_pages, figure_citations, figure_downloads], ids=lambda m: m.__name__
-)
-def test_examples_in_the_extensions_are_true(module):
+WITH_EXAMPLES = [
+    path
+    for place in ("book/_ext", "scripts")
+    for path in ROOT.glob(f"{place}/*.py")
+    if re.search(r"^ +>>> ", path.read_text(), re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.stem)
+def test_examples_in_extensions_and_scripts_are_true(path, monkeypatch):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)  # where doctest looks for what is cached
+    spec.loader.exec_module(module)
     found = doctest.testmod(module)
     assert found.attempted
     assert not found.failed

@@ -1,10 +1,8 @@
 """The reference: every module of the library once, its mathematics as LaTeX."""
 
 import ast
-import doctest
 import re
 
-import docstring_math
 import pytest
 from bs4 import BeautifulSoup
 from docstring_math import formulas, to_latex
@@ -49,10 +47,6 @@ def test_no_first_half_of_a_description_is_taken_for_a_type(book):
         assert not taken, (
             f"{page.stem}: docstrings of values and properties hold no colon in their first line"
         )
-
-
-def test_examples_of_the_conversion():
-    assert doctest.testmod(docstring_math).failed == 0
 
 
 @pytest.mark.parametrize(

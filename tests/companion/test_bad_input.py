@@ -1,5 +1,6 @@
 """The command line when things go wrong: one line, the right exit code, nothing half-written."""
 
+import inspect
 import re
 import signal
 import sys
@@ -7,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from companion.__main__ import main
+from companion.__main__ import main, train
 from companion.running import runner
+from metalib.models.mlp import ACTIVATIONS
+from metalib.optimizers import OPTIMIZERS
+from metalib.training.config import ALGORITHMS
+from metalib.training.outer_optimizers import OUTER_OPTIMIZERS
 
 TRAIN = [
     ("--evaluation-tasks 0", "--evaluation-tasks is 0; score on at least one unseen task"),
@@ -194,8 +199,9 @@ def test_help_names_every_choice_and_option(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     _, printed = call(monkeypatch, capsys, "train", "--help")
     shown = re.sub(r"\x1b\[[\d;]*m", "", printed.out)  # services that run tests may ask for colors
-    for expected in ("adam-fresh", "--beta1", "--epsilon-final", "interpolate, adam"):
-        assert expected in shown
+    options = [f"--{name.replace('_', '-')}" for name in inspect.signature(train).parameters]
+    choices = [*ALGORITHMS, *OPTIMIZERS, *OUTER_OPTIMIZERS, *ACTIVATIONS]
+    assert [expected for expected in (*options, *choices) if expected not in shown] == []
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import metalib
 from companion import __main__ as command_line
 from companion.__main__ import main
+from companion.catalogue import EXPERIMENTS
 from companion.results import Result
+from companion.running.experiment import SEEDS
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,41 @@ def test_python_m_companion_lists_every_experiment_with_its_budgets():
     done = subprocess.run(
         [sys.executable, "-m", "companion", "list"], capture_output=True, text=True, check=True
     )
+    for experiment in EXPERIMENTS.values():
+        budgets = [f"    {name:6}  {budget}" for name, budget in experiment.budgets.items()]
+        lines = "\n".join([experiment.name, f"    {experiment.title}", *budgets])
+        assert f"{lines}\n" in done.stdout
     for expected in (
-        "sine-figure-1",
         "smoke   10 outer iterations, 4 evaluation tasks, at 2, 5",
         "paper   5-way 100,000 outer iterations, 10,000 evaluation tasks; 20-way 200,000",
         "laptop  10,000 outer iterations, 250 evaluation tasks; MAML and FOMAML 1,500",
     ):
         assert expected in done.stdout
+
+
+def test_what_run_is_given_reaches_the_runner(monkeypatch, companion, tmp_path):
+    given = {}
+    monkeypatch.setattr(
+        command_line.runner,
+        "run",
+        lambda experiment, budget, **others: (
+            given.update(others, experiment=experiment, budget=budget) or Result({})
+        ),
+    )
+    asked = ["run", "sine-new-seeds", *["--budget", "smoke", "--again", "--jobs", "3", "--compile", "auto"]]
+    asked += ["--results", str(tmp_path)]
+    done = companion(*asked)
+    assert done.code == 0, done.stderr
+    experiment = given["experiment"]
+    assert (experiment.name, experiment.compile, given["budget"]) == ("sine-new-seeds", "auto", "smoke")
+    assert (given["again"], given["jobs"], given["results"]) == (True, 3, tmp_path)
+    assert given["seeds"] == EXPERIMENTS["sine-new-seeds"].seeds != SEEDS, "its own, where none are named"
+    assert companion(*asked, "--seeds", "4,2").code == 0
+    assert list(given["seeds"]) == [4, 2]
+
+
+def test_version_is_that_of_the_library(companion):
+    assert companion("version").stdout == f"{metalib.__version__}\n"
 
 
 def test_train_writes_a_result_and_prints_its_errors(companion, tmp_path):
@@ -116,11 +147,11 @@ def test_a_mean_over_a_seed_that_diverged_is_no_number(monkeypatch, companion, t
 def test_bad_input_is_one_line_and_exit_code_2(companion, arguments, message, tmp_path):
     failed = companion(*arguments, "--results", str(tmp_path / "r"))
     assert failed.code == 2
-    complaint = failed.stderr.strip().splitlines()[-1]
+    lines = failed.stderr.replace("\r", "\n").splitlines()
+    (complaint,) = [line for line in lines if line.strip() and "inner steps" not in line]  # the progress bar
     assert complaint.startswith("companion: ")
     assert message in complaint
-    assert "Traceback" not in failed.stderr
-    assert not list(tmp_path.glob("r/*/custom")), "nothing half-written"
+    assert not list(tmp_path.glob("r/*/*/provenance.json")), "nothing half-written"
 
 
 def test_a_folder_that_cannot_be_written_is_named(companion, tmp_path):

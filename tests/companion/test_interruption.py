@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from companion.__main__ import main
 from companion.budgets import Budget
+from companion.endings import Terminated
 from companion.running import estimates, runner, unfinished
 from companion.running.experiment import Experiment, Unit
 from companion.running.request import requested
@@ -48,6 +49,7 @@ def stop(monkeypatch):
     ("error", "said"),
     [
         (KeyboardInterrupt(), "  interrupted\n"),
+        (Terminated(), "  terminated\n"),
         (WorkerError("a worker was lost"), "  ended: a worker was lost\n"),
         (ZeroDivisionError("of our own"), "ZeroDivisionError: of our own\n"),
     ],

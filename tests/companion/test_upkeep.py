@@ -156,3 +156,13 @@ def test_what_rerun_has_made_is_no_damaged_result(companion, tmp_path):
     _, printed = companion("status", "--results", str(tmp_path))
     assert "again" not in printed.out
     assert state(companion, tmp_path / "again") == "complete, seeds [0]"
+
+
+def test_what_the_disk_does_not_let_go_is_named(companion, monkeypatch, tmp_path):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    work = unfinished(tmp_path)
+    monkeypatch.setattr("companion.upkeep.shutil.rmtree", refuse)
+    code, printed = companion("clean", "--yes", "--results", str(tmp_path))
+    assert (code, printed.err) == (2, f"companion: cannot remove {work}: Permission denied\n")

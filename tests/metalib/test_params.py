@@ -60,6 +60,10 @@ def test_cosine_of_a_vector_with_itself_is_one_and_with_its_opposite_minus_one()
 def test_nothing_modifies_its_arguments():
     a, b = example(0), example(1)
     before = flatten(a).clone(), flatten(b).clone()
-    P.add(a, b), P.add_scaled(a, b, 2.0), P.mean([a, b]), P.scale(a, 2.0)
+    per_run = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
+    for factor in (2.0, per_run):
+        P.add_scaled(a, b, factor), P.scale(a, factor)
+    P.add(a, b), P.subtract(a, b), P.mean([a, b]), P.total([a, b, a])
+    P.repeat(a, 2), P.mean_of_groups(a, 3), P.zeros_like(a)
     assert torch.equal(flatten(a), before[0])
     assert torch.equal(flatten(b), before[1])

@@ -126,7 +126,7 @@ def test_the_weaker_the_pull_the_farther_implicit_maml_lies_from_reptile():
     apart = [
         next(iter(gradients.implicit_maml(strength=strength).apart.values())) for strength in (4.0, 8.0, 16.0)
     ]
-    assert apart == sorted(apart, reverse=True)
+    assert apart[0] > apart[1] > apart[2]
 
 
 def test_the_proximal_minimum_is_closed_form_on_quadratics_only():

@@ -74,6 +74,7 @@ def test_one_seed_decides_no_lead_but_says_which_networks_end_below_the_paper():
     said = table1_equal_work.expected(made_up(FORESEEN, seeds=1), SIMILAR)
     assert list(said.verdict) == [OPEN, OPEN, OPEN, HOLDS]
     assert said["measured (points)"][1] == "1-shot +2.0 (one seed), 5-shot +2.0 (one seed)"
+    assert said["measured (points)"][3] == "closest: FOMAML 1-shot transductive -12.1 ± 2.0"
 
 
 def test_the_table_has_all_methods_and_leaves_out_none_that_ran():

@@ -13,7 +13,6 @@ from companion.running import compiled as room
 from companion.running import runner
 from companion.running.compiled import (
     PAYS_FROM,
-    CompiledStep,
     compiled,
     obstacle,
 )
@@ -123,11 +122,16 @@ def test_captured_code_gives_the_same_numbers_from_buffers_of_its_own(algorithm)
 
 def test_long_runs_of_small_networks_are_compiled_automatically(monkeypatch, capsys):
     short, _, _ = prepared(Sine(), [RUN])
-    long, _, _ = prepared(Sine(), [replace(RUN, iterations=PAYS_FROM)])
+    long, state, (first, _) = prepared(Sine(), [replace(RUN, iterations=PAYS_FROM)])
     assert compiled(short, "no") is short
     assert compiled(short, "auto") is short
-    assert isinstance(compiled(long, "auto"), CompiledStep)
     assert compiled(long, "no") is long
+    traced_codes = []
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "obstacle", lambda device: "")
+        patch.setattr(room, "_for_processor", lambda code, example: traced_codes.append(code) or code)
+        compiled(long, "auto")(state, first, 0.1)
+    assert len(traced_codes) == 1
     step, state, (first, _) = prepared(
         FewShot(glyphs(), shots=1, batch=5), [replace(RUN, iterations=PAYS_FROM)]
     )

@@ -201,6 +201,10 @@ def test_a_part_of_a_result_is_what_was_put_into_it(at_once):
     assert list(found.tables["rows"].loss) == list(result.tables["rows"].query("unit == 'tanh-1'").loss)
     assert found.provenance["environment"] == result.provenance["environment"]
     assert found.provenance["training_seconds"] == result.provenance["training_seconds"]["tanh-1"]
+    assert found.arrays
+    assert {f"tanh-1/{name}" for name in found.arrays} == {
+        n for n in result.arrays if n.startswith("tanh-1/")
+    }
     for name, array in found.arrays.items():
         np.testing.assert_array_equal(array, result.arrays[f"tanh-1/{name}"])
 

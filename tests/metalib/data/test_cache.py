@@ -1,6 +1,7 @@
 """What is computed once is computed once, by one process, and kept whole."""
 
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,11 +30,12 @@ def test_arrays_are_built_once(cache):
     assert len(calls) == 1
 
 
-def test_processes_that_come_together_build_once(cache):
+def test_threads_that_come_together_build_once(cache):
     calls = []
 
     def build():
         calls.append(1)
+        time.sleep(0.1)  # until the others have come
         return {"a": np.arange(100_000)}
 
     with ThreadPoolExecutor(4) as threads:

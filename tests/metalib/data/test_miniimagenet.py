@@ -96,6 +96,11 @@ def test_a_changed_copy_is_read_again(folder):
     assert anything(folder).digest != before
 
 
+def test_other_classes_than_those_for_the_test_or_validation_are_refused(folder):
+    with pytest.raises(InputError, match="test is 'tset'; choose test or val"):
+        anything(folder, test="tset")
+
+
 def test_the_variable_names_the_copy(folder, monkeypatch):
     with pytest.raises(InputError, match="name a copy by METALIB_MINIIMAGENET"):
         anything()
