@@ -28,21 +28,21 @@ def table_1_is_reproduced(evidence: Evidence) -> Claim:
         return Claim(name, paper, "not run", decide(UNMEASURED, above=-REPRODUCED))
     compared = table1.compare(evidence.table1.tables["accuracy"]).rename(columns={"ours": "mean"})
     iterations = evidence.table1.provenance["config"]["budget"]["iterations"]
-    said = f"at {iterations:,} of them, {_seeds(evidence.table1)}: {_short(compared)}"
+    said = f"at {iterations:,} outer iterations, {_seeds(evidence.table1)}: {_short(compared)}"
     found = _gaps(compared) if iterations >= TABLE_1["paper"].iterations else [UNMEASURED]
     return Claim(name, paper, said, each(found, above=-REPRODUCED, below=REPRODUCED))
 
 
 def table_2_is_reproduced(evidence: Evidence) -> Claim:
     """Reptile's eight cells; only several runs of the paper's own budget can decide."""
-    said = [f"at a tenth and less of that budget {_short(evidence.compared)}"]
+    said = [f"at a tenth and less of the iterations {_short(evidence.compared)}"]
     found, long = [UNMEASURED], TABLE_2_20_WAY["paper"].iterations
     if evidence.twenty_ways is not None:
         iterations = evidence.twenty_ways.provenance["config"]["budget"]["iterations"]
         said.insert(0, f"twenty ways at {iterations:,}, {_longer(evidence.twenty_ways)}")
         found = _gaps_of(evidence.twenty_ways) if iterations >= long else found
     if evidence.five_ways is not None:
-        said.insert(0, f"five ways at that length, {_longer(evidence.five_ways)}")
+        said.insert(0, f"five ways at full length, {_longer(evidence.five_ways)}")
     found += _gaps_of(evidence.five_ways) if evidence.five_ways is not None else [UNMEASURED]
     if evidence.budget == "paper":
         found = _gaps(evidence.compared)

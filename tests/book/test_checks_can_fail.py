@@ -77,7 +77,9 @@ def pages(tmp_path: Path) -> Path:
     """Return a copy of everything that the book is made from."""
     copy = tmp_path / "pages"
     for folder in ("book", "notebooks", "metalib", "companion", "tests", "results"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", ".unfinished")
+        )
     for file in ("_config.yml", "_toc.yml", "index.md", "CITATION.cff", "requirements.txt"):
         shutil.copy(ROOT / file, copy)
     return copy

@@ -5,6 +5,7 @@ import shutil
 import sys
 from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -121,7 +122,12 @@ def test_single_units_are_made_again_and_compared_with_the_stored_tables(tmp_pat
     assert said == ["adaptation.csv: equal", "history.csv: equal"]
     again = load_result(tmp_path / "again" / "sine-meta-batch" / "tiny")
     assert set(again.tables["history"].unit) == {"serial"}
-    assert remaking.remake(tmp_path / "again" / "sine-meta-batch" / "tiny", tmp_path / "third")
+    third = remaking.remake(tmp_path / "again" / "sine-meta-batch" / "tiny", tmp_path / "third")
+    assert third
+    assert all(line.endswith("the same, byte by byte") for line in third)
+    alone = shutil.copy(folder / PROVENANCE, tmp_path / "alone.json")
+    with pytest.raises(InputError, match="units can be compared only where the tables lie beside"):
+        remaking.remake(Path(alone), tmp_path / "fourth", ["serial"])
 
 
 def test_a_configuration_of_one_s_own_is_made_again(tmp_path):
@@ -277,7 +283,9 @@ def test_another_result_is_never_replaced(tmp_path):
 def test_single_units_may_be_made_one_after_the_other_in_one_place(tmp_path):
     folder = sine_sweep(tmp_path)
     for units in (["serial"], ["batched-same-steps"], []):
-        assert remaking.remake(folder, tmp_path / "again", units)
+        said = remaking.remake(folder, tmp_path / "again", units)
+        assert said
+        assert all(line.endswith((": equal", "byte by byte")) for line in said)
 
 
 def test_rerun_under_torchrun_is_refused_before_anything_is_computed(tmp_path, monkeypatch, capsys):

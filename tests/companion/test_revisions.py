@@ -34,7 +34,7 @@ def test_all_code_that_a_stored_result_names_is_held_to_its_numbers():
     stored = "".join(path.read_text() for path in RESULTS.glob("*/*/provenance.json"))
     named = set(re.findall(r'"kind": "([A-Z]\w+)"', stored))  # facts have small letters
     assert "RecordCurve" in named
-    assert named <= set(GOLDEN)
+    assert named <= set(GOLDEN) == set(REVISIONS)
 
 
 def test_a_processor_that_rounds_otherwise_gives_them_too():

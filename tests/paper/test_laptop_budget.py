@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from companion.fewshot import claims as of_fewshot
-from companion.fewshot import fidelity, table1
+from companion.fewshot import fidelity, table1, table1_equal_work
 from companion.inner_gradients import claims as of_gradients
 from companion.inner_gradients import figure3
 from companion.inner_gradients.summaries import contrast
@@ -130,3 +130,11 @@ def test_what_these_runs_do_not_decide(evidence):
     assert of_gradients.the_last_gradient_improves(evidence).verdict == OPEN
     assert of_fewshot.table_1_is_reproduced(fewshot).verdict == OPEN
     assert of_fewshot.table_2_is_reproduced(fewshot).verdict == OPEN
+
+
+def test_after_little_work_on_photographs_one_seed_decides_no_lead_and_all_end_below_the_paper():
+    accuracy = load_result(RESULTS / "table1-equal-work" / BUDGET).tables["accuracy"]
+    said = table1_equal_work.expected(accuracy, of_fewshot.SIMILAR)
+    assert list(said.verdict) == [OPEN, OPEN, OPEN, HOLDS]
+    of_reptile = table1_equal_work.ahead(accuracy, "reptile", "fomaml")
+    assert all(lead.mean > 2 for lead in of_reptile.values()), "the opposite of what was expected"

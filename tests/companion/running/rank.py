@@ -13,6 +13,7 @@ import torch
 
 from companion import __main__ as command_line
 from companion.running.distributed import Ranks, ranks
+from companion.scaling.compression import Compressed, Int8
 from metalib import store
 from metalib.errors import MetalibError
 from metalib.tasks.sine import Sine
@@ -56,6 +57,9 @@ def equal_and_refused(folder: Path) -> None:
     with ranks(timeout=300) as share:
         for name in STACKS:
             keep(name, share, folder)
+        ones = {"w": torch.full((2, 3), 1.0 + share.rank)}
+        mean, _ = Compressed.of(share, Int8(), feedback=False).mean(ones, torch.zeros(1))
+        store.save_arrays(folder / f"compressed-{share.rank}.npz", {"w": mean["w"].numpy()}, {})
         one = replace(STACK[0], iterations=1)
         damaged = folder / "damaged.npz"
         if share.rank == 0:

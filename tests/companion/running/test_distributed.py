@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -98,6 +99,14 @@ def test_all_ranks_agree_bit_for_bit(left, name):
     for other, same in others:
         assert torch.equal(losses, same)
         assert all(torch.equal(first[weight], other[weight]) for weight in first)
+
+
+def test_compressed_displacements_of_all_ranks_are_averaged(left):
+    """Each rank sends ones times 1 + its number; eight bits are wrong by half a step of 254 at most."""
+    folder, size = left
+    for rank in range(size):
+        found = store.load_arrays(folder / f"compressed-{rank}.npz")[0]["w"]
+        assert found == pytest.approx(np.full((2, 3), (1 + size) / 2), rel=1 / 254)
 
 
 @pytest.mark.parametrize("change", [{"inner": "adam", "alpha": 0.001}, {"algorithm": "maml"}])

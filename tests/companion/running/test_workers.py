@@ -16,6 +16,8 @@ import psutil
 import pytest
 
 from companion.running import runner
+from companion.running.request import requested
+from companion.running.workers import engine, side_by_side
 from metalib.errors import InputError, WorkerError
 from tests.companion.running.sweep import SWEEP, RecordLoss, units
 
@@ -202,3 +204,12 @@ def test_a_worker_that_kills_itself_is_a_clear_error_and_nothing_is_lost(serial,
 def test_no_jobs_is_a_clear_error(tmp_path):
     with pytest.raises(InputError, match="jobs is 0; at least 1 process has to do the work"):
         runner.run(SWEEP, "smoke", results=tmp_path, jobs=0)
+
+
+def test_workers_note_how_far_they_have_come(tmp_path):
+    stacks = requested(SWEEP, "smoke", (0,), "cpu", tmp_path).stacks
+    steps, reached = [stack.inner_steps for stack in stacks], []
+    with engine(2):
+        list(side_by_side(stacks, "cpu", tmp_path, callback=reached.append))
+    assert [int((tmp_path / f"{stack.name}.progress").read_text()) for stack in stacks] == steps
+    assert reached[-1] == sum(steps)
