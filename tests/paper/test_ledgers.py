@@ -199,7 +199,7 @@ def on_mini_imagenet(accuracy: tuple[float, ...], iterations: int) -> Result:
         ((0.0, 0.1, -0.1), "paper", HOLDS, "3 seeds"),
         ((-5.0, -5.1, -4.9), "paper", FAILS, "3 seeds: 5.0 to 5.0 points short"),
         ((0.0,), "paper", OPEN, "one seed"),
-        ((0.0, 0.1, -0.1), "laptop", OPEN, "at 10,000 of them"),
+        ((0.0, 0.1, -0.1), "laptop", OPEN, "at 10,000 outer iterations, 3 seeds"),
     ],
 )
 def test_only_several_runs_of_the_papers_length_decide_table_1(gaps, budget, expected, said):
@@ -224,7 +224,7 @@ def half_of_table_2(gaps: tuple[float, ...], ways_of: int) -> Result:
 @pytest.mark.parametrize(
     ("gaps", "expected", "said"),
     [
-        ((-0.2,), OPEN, "five ways at that length, one seed: 0.2 to 0.2 points short; twenty ways"),
+        ((-0.2,), OPEN, "five ways at full length, one seed: 0.2 to 0.2 points short; twenty ways"),
         ((0.3,), OPEN, "one seed: 0.3 to 0.3 points above; twenty ways"),
         ((-5.0,), OPEN, "one seed: 5.0 to 5.0"),
         ((-0.2, -0.1, -0.3), OPEN, "3 seeds: 0.2 to 0.2"),
