@@ -60,12 +60,13 @@ class Evidence:
     five_ways: Result | None = None
 
     @classmethod
-    def load(cls, results: Path, budget: str) -> Evidence:
+    def load(cls, results: Path, budget: str, *, whole: bool = False) -> Evidence:
         """Read the stored runs.
 
         Args:
             results: the folder that holds all results.
             budget: which of the stored runs, such as "laptop".
+            whole: whether those must be there, too, that the ledger does without.
 
         Raises:
             StoreError: if one of them is missing or damaged.
@@ -75,7 +76,9 @@ class Evidence:
         for field in RATHER_AT_LENGTH:
             if (longest := results / IF_STORED[field] / "paper").exists():
                 folders[field] = longest
-        stored = {field: folder for field, folder in folders.items() if field in NEEDED or folder.exists()}
+        stored = {
+            field: folder for field, folder in folders.items() if whole or field in NEEDED or folder.exists()
+        }
         return cls(budget, **{field: load_result(folder) for field, folder in stored.items()})
 
     @property

@@ -35,12 +35,13 @@ class Evidence:
     shorter: Result | None = None
 
     @classmethod
-    def load(cls, results: Path, budget: str) -> Evidence:
+    def load(cls, results: Path, budget: str, *, whole: bool = False) -> Evidence:
         """Read the stored runs.
 
         Args:
             results: the folder that holds all results.
             budget: which of the stored runs, such as "laptop".
+            whole: whether those must be there, too, that the ledger does without.
 
         Raises:
             StoreError: if one of them is missing or damaged.
@@ -48,7 +49,7 @@ class Evidence:
         names = ("figure3", "figure3-weights", "figure3-controls")
         figure3, weights, controls = (load_result(results / name / budget) for name in names)
         if_stored = (results / "figure3-two-steps" / budget, results / "figure3" / "paper")
-        more, full = (load_result(folder) if folder.exists() else None for folder in if_stored)
+        more, full = (load_result(folder) if whole or folder.exists() else None for folder in if_stored)
         return cls(full or figure3, weights, controls, more, figure3 if full else None)
 
     @property

@@ -22,6 +22,7 @@ from companion.overlap import claims as of_overlap
 from companion.results import Result, save_result
 from companion.sine import claims as of_sine
 from companion.verdicts import FAILS, HOLDS, OPEN, PARTLY
+from metalib.errors import StoreError
 
 RESULTS = Path(__file__).parents[2] / "results"
 STORED = {
@@ -254,6 +255,26 @@ def test_a_run_of_the_papers_length_takes_the_place_of_a_shorter_one(tmp_path):
         save_result(tmp_path / name / "paper", replace(short, provenance={"config": {"length": "long"}}))
         found = getattr(of_fewshot.Evidence.load(tmp_path, "laptop"), field)
         assert found.provenance["config"] == {"length": "long"}
+
+
+@pytest.mark.parametrize(
+    ("page", "lacking"),
+    [
+        (of_gradients, "figure3-two-steps/laptop"),
+        (of_gradients, "figure3/paper"),
+        (of_fewshot, "table1-equal-work/laptop"),
+        (of_fewshot, "fine-tuning/laptop"),
+        (of_fewshot, "table2-5-way/paper"),
+    ],
+)
+def test_what_a_ledger_does_without_is_asked_for_where_the_whole_page_is_shown(page, lacking, tmp_path):
+    for path in RESULTS.glob("*/*"):
+        if path.relative_to(RESULTS) != Path(lacking):
+            (tmp_path / path.parent.name).mkdir(exist_ok=True)
+            (tmp_path / path.parent.name / path.name).symlink_to(path)
+    assert page.ledger(page.Evidence.load(tmp_path, "laptop"))
+    with pytest.raises(StoreError, match=f"there is no result in {tmp_path / lacking}; run the experiment"):
+        page.Evidence.load(tmp_path, "laptop", whole=True)
 
 
 def test_longer_runs_with_twenty_ways_are_told_and_decide_nothing():
