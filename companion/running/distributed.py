@@ -30,6 +30,8 @@ from metalib.training.shares import ALONE, Share, T
 
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 ARRIVAL_SECONDS = 300.0
+OWN_SECONDS = 10.0
+"""How long a process may take to reach a store that is there."""
 
 
 @dataclass(frozen=True)
@@ -188,10 +190,10 @@ def _meet(rank: int, size: int, timeout: float) -> tuple[Store, Heartbeats]:
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     # torchrun keeps a store of its own; without it, rank 0 does.
     serves = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    # Who serves waits for nobody but itself here, and a busy machine may take long over that.
+    patience = timedelta(seconds=max(timeout, OWN_SECONDS) if serves else timeout)
     try:
-        server = TCPStore(
-            host, port, None, serves, timeout=timedelta(seconds=timeout), wait_for_workers=False
-        )
+        server = TCPStore(host, port, None, serves, timeout=patience, wait_for_workers=False)
     except RuntimeError:
         what = f"{port} cannot be opened" if serves else f"{port} does not answer within {timeout:g} s"
         raise WorkerError(
@@ -201,7 +203,9 @@ def _meet(rank: int, size: int, timeout: float) -> tuple[Store, Heartbeats]:
     prefix = f"metalib/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
 
     def connect() -> Store:
-        client = TCPStore(host, port, None, False, timeout=timedelta(seconds=10), wait_for_workers=False)
+        client = TCPStore(
+            host, port, None, False, timeout=timedelta(seconds=OWN_SECONDS), wait_for_workers=False
+        )
         return PrefixStore(prefix, client)
 
     store = PrefixStore(prefix, server)
