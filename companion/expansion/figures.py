@@ -74,16 +74,12 @@ def remainder_maps(
         )
         place.clabel(levels, fmt="%g", fontsize=7)
         for x, y, label in marks:
-            place.plot(x, y, "*", markersize=13, color="white", markeredgecolor=BLACK)
-            place.annotate(
-                label, (x, y), fontsize=7, color="white", ha="right", va="center", xytext=(-9, 0),
-                textcoords="offset points",
-                bbox={"facecolor": BLACK, "alpha": 0.6, "linewidth": 0, "pad": 1.5},
-            )  # fmt: skip
+            place.plot(x, y, "*", markersize=13, color="white", markeredgecolor=BLACK, label=label)
         place.set(title=title, xscale="log", xlabel=r"$\alpha$")
         place.yaxis.set_major_locator(MaxNLocator(integer=True))
         place.grid(False)
     axes[0].set_ylabel("inner steps $k$")
+    canvas.legend(handles=axes[0].get_legend_handles_labels()[0], loc="lower right")
     bar = canvas.colorbar(shown, ax=axes[: len(maps)], location="bottom", aspect=40, pad=0.03)
     against = r"$\|$remainder$\|$ / $\|$Hessian term$\|$"
     bar.set_label(against)
