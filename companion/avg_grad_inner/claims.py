@@ -115,7 +115,8 @@ def the_coefficients_are_those_of_the_paper(evidence: Evidence) -> Claim:
         "coefficients MAML $(1, -2(k-1)\\alpha)$, FOMAML $(1, -(k-1)\\alpha)$, "
         "Reptile $(k, -\\frac12 k(k-1)\\alpha)$",
         f"recovered for k = {ks.min()} to {ks.max()} within {errors[0]:.1%} at α = {alpha:g}; "
-        f"error falls as α to the power {min(orders):.2f} to {max(orders):.2f}",
+        f"error falls as α to the power {min(orders):.2f} to {max(orders):.2f} (recovered means within "
+        f"{RECOVERED:.0%}, a power within {ORDER:g} of 1)",
         every(each(errors, below=RECOVERED), each(orders, above=1 - ORDER, below=1 + ORDER)),
     )
 
@@ -127,7 +128,8 @@ def maml_weighs_avg_grad_inner_most(evidence: Evidence) -> Claim:
     return Claim(
         "ratio",
         "AvgGradInner : AvgGrad is largest in MAML, then FOMAML, then Reptile; linear in α and k",
-        "4 : 2 : 1 at every k, proportional to α and to k − 1 (the paper says k)",
+        "4 : 2 : 1 at every k, proportional to α and to k − 1 (the paper says k); each within "
+        f"{RECOVERED:.0%}",
         each(itertools.chain(*off), above=1 - RECOVERED, below=1 + RECOVERED),
     )
 
@@ -216,7 +218,7 @@ def plain_sgd_contains_the_term(evidence: Evidence) -> Claim:
         "plain SGD (section 7)",
         "SGD outside of meta-learning contains the same term",
         f"coefficient {term.min():.2f} to {term.max():.2f} (10 predicted); "
-        "but full-batch descent contains nearly the same term",
+        f"but full-batch descent contains nearly the same term (within {RECOVERED:.0%} counts as predicted)",
         each(term, above=10 * (1 - RECOVERED), below=10 * (1 + RECOVERED)),
     )
 

@@ -79,7 +79,7 @@ def tree() -> Figure:
     axes.text(0.11, middle, TRUNK, ha="center", va="center", fontsize=9, bbox=box)
     for place, exact, text in (
         (BRANCH, True, "equal to roundoff"),
-        (LEAF, False, "differs by a known factor"),
+        (LEAF, False, "differs in a known way"),
     ):
         _draw_end(axes, place + 0.01, -1.0, exact)
         axes.text(place + 0.03, -1.0, text, va="center", fontsize=8)

@@ -15,6 +15,7 @@ EXACT = 1e-12
 """Relative distances below this are roundoff."""
 ORDER = 0.05
 """How far a fitted order may lie from the order that theory gives."""
+AN_ORDER = f"orders within {ORDER:g}"
 SMALL = 0.1
 """A remainder below this part of the Hessian term we call small."""
 RANDOM, TRAINED = "sine, random weights", "sine, after training"
@@ -62,7 +63,8 @@ def inner_gradients_expand_as_in_eq_13_to_16(evidence: Evidence) -> Claim:
     shown = evidence.line_orders.loc[["14", "15", "16"]]
     return Claim(
         "eq-13-16",
-        "an inner gradient is $\\bar g_i - \\alpha \\bar H_i \\sum_{j<i} \\bar g_j$ up to $O(\\alpha^2)$",
+        "an inner gradient is $\\bar g_i - \\alpha \\bar H_i \\sum_{j<i} \\bar g_j$ up to $O(\\alpha^2)$; "
+        f"{AN_ORDER}",
         f"what each line leaves out is of order {shown.min().min():.2f} to {shown.max().max():.2f} in α",
         of_order(evidence.line_orders.to_numpy().ravel(), 2),
     )
@@ -89,7 +91,7 @@ def the_leading_order_expansions_hold(evidence: Evidence) -> Claim:
     exact = evidence.exact
     return Claim(
         "eq-22-27, 36, 38, 40",
-        "leading-order expansions of MAML, FOMAML and Reptile",
+        f"leading-order expansions of MAML, FOMAML and Reptile; {AN_ORDER}",
         f"what they leave out is of order {spread[1]} in α, and {spread[0]} without the Hessian term; on "
         "quadratic losses at k = 2 they are exact, MAML's up to the one term predicted",
         every(
@@ -103,7 +105,7 @@ def the_series_holds_for_small_alpha_k(evidence: Evidence) -> Claim:
     """On smooth losses the remainder falls as α²."""
     return Claim(
         "small αk",
-        "the series holds for small αk",
+        f"the series holds for small αk; {AN_ORDER}",
         "on smooth losses what the series leaves out falls as $\\alpha^2$",
         of_order(evidence.slopes_of(1), 2),
     )
@@ -114,7 +116,8 @@ def alpha_k_is_small_in_the_papers_experiments(evidence: Evidence) -> Claim:
     demo, section_6 = evidence.at_demo, evidence.at_section_6
     return Claim(
         "small αk, in the paper's experiments",
-        "used to explain how the methods train (not claimed in so many words)",
+        "used to explain how the methods train (not claimed in so many words); small means below "
+        f"{SMALL:g} of the Hessian term",
         "what the series leaves out, relative to its Hessian term: sine waves (authors' demo) "
         f"{demo[RANDOM]:.1g} at random weights and {demo[TRAINED]:.1g} after a short training; network of "
         f"section 6.2, random weights, one task of made-up characters, {section_6.against_term.min():.1g} "
@@ -134,7 +137,7 @@ def the_series_holds_with_relu(evidence: Evidence) -> Claim:
     missing = missing_curvature(evidence.kinked)
     return Claim(
         "ReLU",
-        "not discussed",
+        f"not discussed; asked: order 2 within {ORDER:g}, and on average below {SMALL:g} of the Hessian term",
         f"what the series leaves out is of order {order:.1f} instead of 2 where units switch; on average "
         f"over minibatches it is {missing.min():.1f} to {missing.max():.1f} of the Hessian term at every "
         "small α",

@@ -132,7 +132,7 @@ def expected(accuracy: pd.DataFrame, similar: float) -> pd.DataFrame:
             each(by_features.values(), above=0.0),
         ),
         (
-            "all cells that the paper has end below it",
+            "these networks end below the paper in all its cells",
             f"closest: {listed({closest: short[closest]})}",
             each(short.values(), below=0.0),
         ),

@@ -7,13 +7,16 @@ import pandas as pd
 
 from companion.inner_gradients import spectra
 from companion.inner_gradients.filters import filters
-from companion.inner_gradients.weights import MAML
+from companion.inner_gradients.settings import BATCH
+from companion.inner_gradients.weights import CURVES, MAML
 from companion.intervals import Interval, interval
 from companion.results import Result
 from companion.verdicts import decide, each, every
 
 FAILING = ("dial2", "difference", "4-like-maml")
 LEARNING = ("dial0.5", "dial1", "4-last", MAML)
+CHANCE = float(np.log(5))
+"""Nats per image that a network loses which guesses among five classes: the plateau of training."""
 
 
 def at_look(result: Result, curve: str, iteration: int, measure: str) -> np.ndarray:
@@ -69,3 +72,29 @@ def foretold(result: Result) -> pd.DataFrame:
         ),
     ]
     return pd.DataFrame(rows, columns=["said before", "measured", "it"])
+
+
+def left_the_plateau(result: Result) -> pd.DataFrame:
+    """Return where the loss of every run is at its last look, and whether that is below chance.
+
+    Args:
+        result: that of `spectra.SPECTRA`.
+
+    Returns:
+        One row per run: its `update`, the loss on the last minibatch of an inner loop, before the step on
+        it, in nats per image (mean and 95 % interval over seeds), and the verdict.
+    """
+    last = int(result.tables["history"].iteration.max())
+    labels = {curve.name: curve.label for curve in CURVES} | {MAML: "MAML"}
+    losses = {
+        label: interval(at_look(result, name, last, "loss_after") / BATCH)
+        for name, label in labels.items()
+        if name in (*spectra.FOLLOWED, MAML)
+    }
+    return pd.DataFrame(
+        {
+            "update": list(losses),
+            "loss (nats per image)": [f"{loss:.2f}" for loss in losses.values()],
+            f"below {CHANCE:.2f}": [decide(loss, below=CHANCE) for loss in losses.values()],
+        }
+    )

@@ -135,6 +135,6 @@ def _by_seed(accuracy: pd.DataFrame, curve: str) -> pd.Series:
 
 
 def _closest(found: dict[str, Interval]) -> str:
-    closest = lowest(found.values())
-    (label,) = (curve.label for curve in CURVES if found.get(curve.name) is closest)
-    return f"closest: {listed({label: closest})}"
+    least = lowest(found.values())
+    (label,) = (curve.label for curve in CURVES if found.get(curve.name) is least)
+    return f"least certain: {listed({label: least})}"

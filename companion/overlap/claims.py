@@ -133,7 +133,7 @@ def late_gradients_on_seen_images_are_worth_less(evidence: Evidence) -> Claim:
     found = {name: intervals_of(rows) for name, rows in poorer.groupby("initialization", sort=False)}
     return Claim(
         "late gradients on seen images are worth less",
-        "section 6.3, as a hypothesis",
+        "section 6.3, as a hypothesis; asked of random weights and of trained ones",
         "a step on fresh images lowers the held-out loss by so much more, at steps 4, 5, 6: "
         + "; ".join(
             f"from {STARTS[str(name)]} {', '.join(f'{one:.3f}' for one in steps)}"

@@ -102,7 +102,7 @@ def served(evidence: Evidence) -> pd.DataFrame:
         worst = evidence.summary(NEW).set_index(["method", "step"]).worst_tenth
         rows.append((*cells, f"{worst[(method, 0)]:.0f} → {worst[(method, TUNED)]:.0f}"))
     kinds = [f"{kind}, {when}" for kind in (NEW, KNOWN) for when in ("common", "own")]
-    return pd.DataFrame(rows, columns=["accuracy (%)", *kinds, "worst tenth, new"])
+    return pd.DataFrame(rows, columns=["accuracy (%)", *kinds, "a tenth lie below, new"])
 
 
 def verdicts(evidence: Evidence) -> pd.DataFrame:

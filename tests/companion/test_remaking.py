@@ -16,7 +16,7 @@ from companion.__main__ import main
 from companion.avg_grad_inner import course
 from companion.avg_grad_inner.training import Probe
 from companion.catalogue import EXPERIMENTS
-from companion.fewshot import evaluation_batch, fine_tuning, methods
+from companion.fewshot import evaluation_batch, fine_tuning, methods, table1, table1_methods
 from companion.fewshot.scores import Scoring
 from companion.results import PROVENANCE, load_provenance, load_result, save_result, sealed
 from companion.running import runner
@@ -25,12 +25,18 @@ from metalib.data.glyphs import glyphs
 from metalib.errors import InputError, StoreError
 from metalib.training import TrainingConfig
 
+ON_PHOTOGRAPHS = replace(table1_methods.TABLE_1_METHODS, units=partial(table1_methods.units, glyphs))
+"""One that has no twin on glyphs: here it is given them instead of Mini-ImageNet."""
 HERE = [
-    experiment
-    for experiment in EXPERIMENTS.values()
-    if not hasattr(experiment.units, "func") or experiment.units.args == (glyphs,)
+    *(
+        experiment
+        for experiment in EXPERIMENTS.values()
+        if not hasattr(experiment.units, "func") or experiment.units.args == (glyphs,)
+    ),
+    ON_PHOTOGRAPHS,
 ]
 """The experiments whose data come with the repository."""
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def kind(unit):
@@ -66,12 +72,21 @@ KINDS = of_every_kind()
 def small_settings(monkeypatch):
     """Settings of recorders that take seconds, made small; identities hold them."""
     monkeypatch.setattr(fine_tuning, "GRID", fine_tuning.GRID[:2])
-    monkeypatch.setattr(methods, "Scoring", partial(Scoring, steps=2))
+    for module in (methods, table1):
+        monkeypatch.setattr(module, "Scoring", partial(Scoring, steps=2))
+    monkeypatch.setitem(EXPERIMENTS, ON_PHOTOGRAPHS.name, ON_PHOTOGRAPHS)
     ways = (evaluation_batch.Evaluation(5, steps=2), evaluation_batch.Evaluation(15, steps=2))
     monkeypatch.setattr(evaluation_batch, "EVALUATIONS", ways)
     monkeypatch.setattr(
         course, "_probe", cache(partial(Probe.sample, permutations=1, phases=3, amplitudes=2))
     )
+
+
+def test_every_kind_of_a_stored_result_is_among_them():
+    for path in RESULTS.glob("*/*"):
+        if path.is_dir():
+            units = load_provenance(path)[0]["config"]["units"]
+            assert {kind(unit) for unit in units} <= set(KINDS), path
 
 
 def stored(experiment, unit, folder):

@@ -7,7 +7,8 @@ import torch
 
 from companion.inner_gradients import filters as of
 from companion.inner_gradients import spectra
-from companion.inner_gradients.foretold import FAILING, foretold
+from companion.inner_gradients.foretold import CHANCE, FAILING, foretold, left_the_plateau
+from companion.inner_gradients.settings import BATCH
 from companion.inner_gradients.spectra import flat, largest_curvatures, looked_at, unflat
 from companion.results import Result
 from companion.verdicts import FAILS, HOLDS, OPEN
@@ -141,3 +142,18 @@ def test_what_was_foretold_of_curvature_is_judged_by_intervals():
     assert list(level.it) == [HOLDS, HOLDS, OPEN, FAILS], "λ = 2 goes downhill at 0.4"
     lost = foretold(made_up(0.9, {"dial2": np.nan, "difference": 1.5, "4-like-maml": 1.5}, 0.1))
     assert list(lost.it) == [HOLDS, HOLDS, OPEN, OPEN]
+
+
+def test_a_run_has_left_the_plateau_if_its_last_loss_is_below_chance_over_the_whole_interval():
+    def one(curve, seed, iteration):
+        of_last = {"dial0": CHANCE + 0.1 * (seed - 1), "dial2": 20.0 + seed}.get(curve, 1.0 + 0.1 * seed)
+        loss = of_last if iteration == 200 else 100.0
+        return {"curve": curve, "seed": seed, "iteration": iteration, "loss_after": BATCH * loss}
+
+    curves = (*spectra.FOLLOWED, "maml")
+    history = pd.DataFrame([one(c, seed, i) for c in curves for seed in range(3) for i in (100, 200)])
+    left = left_the_plateau(Result({"history": history})).set_index("update")
+    verdicts = left[f"below {CHANCE:.2f}"]
+    assert (verdicts["λ = 0"], verdicts["λ = 2"], verdicts["MAML"]) == (OPEN, FAILS, HOLDS)
+    assert left.loc["MAML", "loss (nats per image)"].startswith("1.10 ± ")
+    assert len(left) == len(curves)
