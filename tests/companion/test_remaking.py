@@ -83,10 +83,9 @@ def small_settings(monkeypatch):
 
 
 def test_every_kind_of_a_stored_result_is_among_them():
-    for path in RESULTS.glob("*/*"):
-        if path.is_dir():
-            units = load_provenance(path)[0]["config"]["units"]
-            assert {kind(unit) for unit in units} <= set(KINDS), path
+    for path in RESULTS.glob("*/*/provenance.json"):
+        units = load_provenance(path)[0]["config"]["units"]
+        assert {kind(unit) for unit in units} <= set(KINDS), path
 
 
 def stored(experiment, unit, folder):
