@@ -184,6 +184,13 @@ def test_a_rank_that_does_not_arrive_is_named(as_rank):
         pass
 
 
+def test_rank_0_opens_its_own_port_however_short_the_wait_for_others(as_rank):
+    """In a hundred microseconds no port answers, not even one's own."""
+    as_rank(0, 3)
+    with pytest.raises(WorkerError, match=r"2 of 3 did not arrive within 0.0001 s"), ranks(1e-4):
+        pass
+
+
 def test_a_rank_0_that_is_not_there_is_an_error(as_rank):
     port = as_rank(1, 2)
     with pytest.raises(WorkerError, match=rf"127.0.0.1:{port} does not answer .*; start rank 0"), ranks(0.5):
